@@ -1,0 +1,154 @@
+"""One SQLite file, one writer: every transaction is one function, run whole in the database's thread.
+
+WAL, synchronous=FULL (measured: NORMAL loses acknowledged commits at a power cut), small pages (less wear),
+migrations counted in `user_version`. A cancelled caller never leaves a transaction open: the call is shielded.
+Reads run on a second, query-only connection, so that a long listing never delays a commit; only the writer
+checkpoints (two connections that write and checkpoint at once can corrupt a WAL file before SQLite 3.51.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiosqlite
+
+from edged.base.errors import CorruptDatabaseError, NewerSchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+T = TypeVar("T")
+
+_PAGE_SIZE = 1024  # bytes; 10 kB instead of 25 kB written per incident
+_BUSY = 5.0  # seconds to wait for a lock that only a person's sqlite3 shell can hold
+
+
+class Database:
+    """An open database. Make it with `open_database`, end it with `close`."""
+
+    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self.path = path
+        self._writer = writer
+        self._reader = reader
+
+    async def run(self, transaction: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `transaction` whole inside BEGIN IMMEDIATE and COMMIT; any exception rolls it back and is raised.
+
+        Cancelling the caller does not stop the commit: transactions must be idempotent by key.
+        """
+        return await _call(self._writer, _whole, transaction)
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `query` on the query-only connection."""
+        return await _call(self._reader, _bare, query)
+
+    async def probe(self) -> None:
+        """Take and release the write lock without writing: raises what a commit would meet first."""
+        await _call(self._writer, _bare, _lock_and_release)
+
+    async def quick_check(self) -> None:
+        """Raise CorruptDatabaseError if SQLite's own check finds damage."""
+        await self.read(_quick_check)
+
+    async def backup(self, target: Path) -> None:
+        """Write a consistent copy to `target` while the database stays in use."""
+        await _call(self._reader, _backup, target)
+
+    async def close(self) -> None:
+        """Close both connections; the last one folds the WAL into the file."""
+        await self._reader.close()
+        await self._writer.close()
+
+
+async def open_database(path: Path, migrations: Sequence[str]) -> Database:
+    """Open or create the database at `path` and bring it to version `len(migrations)`.
+
+    Raises CorruptDatabaseError (damaged), NewerSchemaError (written by a newer edged), sqlite3.OperationalError
+    (disk full, read-only, locked).
+    """
+    writer = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY)
+    try:
+        await _call(writer, _prepare, path, tuple(migrations))
+        reader = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY)
+        await _call(reader, _query_only, None)
+    except BaseException:
+        await writer.close()
+        raise
+    return Database(path, writer, reader)
+
+
+async def _call(connection: aiosqlite.Connection, function: Callable[..., T], *args: Any) -> T:  # noqa: ANN401
+    # aiosqlite has no public call for a whole function; tests/base/test_db.py holds this one to its promise.
+    call = asyncio.ensure_future(connection._execute(function, connection._conn, *args))  # noqa: SLF001
+    try:
+        return await asyncio.shield(call)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError | sqlite3.ProgrammingError):
+            raise
+        raise CorruptDatabaseError(f"the database is damaged: {error}") from error
+
+
+def _whole(connection: sqlite3.Connection, transaction: Callable[[sqlite3.Connection], T]) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = transaction(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _bare(connection: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]) -> T:
+    return query(connection)
+
+
+def _lock_and_release(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ROLLBACK")
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...]) -> None:
+    connection.row_factory = sqlite3.Row
+    connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")  # must come before WAL
+    # the row must be fetched: an error of this PRAGMA is otherwise silent
+    (mode,) = connection.execute("PRAGMA journal_mode = wal").fetchone()
+    if mode != "wal":
+        raise sqlite3.OperationalError(f"{path} can't use a write-ahead log (journal mode is {mode})")
+    connection.execute("PRAGMA synchronous = full")
+    connection.execute("PRAGMA foreign_keys = on")
+    _migrate(connection, path, migrations)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, ...]) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(migrations):
+        raise NewerSchemaError(
+            f"{path} was written by a newer edged (schema {version}, this one knows {len(migrations)}): install that one again"
+        )
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA user_version = {number};\nCOMMIT;")
+
+
+def _query_only(connection: sqlite3.Connection, _: None) -> None:
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA query_only = on")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def _quick_check(connection: sqlite3.Connection) -> None:
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise CorruptDatabaseError(f"the database is damaged: {verdict}")
+
+
+def _backup(connection: sqlite3.Connection, target: Path) -> None:
+    copy = sqlite3.connect(target)
+    try:
+        connection.backup(copy)
+    finally:
+        copy.close()

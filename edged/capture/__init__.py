@@ -1,0 +1,1 @@
+"""Cameras: encoded packets and small luma frames from one source and one clock, with recovery."""

@@ -1,0 +1,1 @@
+"""One message out: rendering and sending, no queue."""

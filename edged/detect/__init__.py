@@ -1,0 +1,1 @@
+"""From luma frames to motion, and from motion to incidents."""

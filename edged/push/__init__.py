@@ -1,0 +1,1 @@
+"""From the outbox over the link to the receiver and to people."""

@@ -1,0 +1,1 @@
+"""Where files can go: a tus server, a folder."""

@@ -1,0 +1,1 @@
+"""The cloud side: takes uploads, proves them safe, shows them."""

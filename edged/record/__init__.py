@@ -1,0 +1,1 @@
+"""From packets to crash-safe clips and snapshots."""

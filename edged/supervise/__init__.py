@@ -1,0 +1,1 @@
+"""What watches the tasks, and how people and systemd see them."""

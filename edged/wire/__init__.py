@@ -1,0 +1,1 @@
+"""The protocol between device and receiver, once for both sides, without I/O."""
