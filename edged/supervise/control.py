@@ -1,0 +1,106 @@
+"""The control socket: the commands' way into a running daemon.
+
+A Unix stream socket of mode 0600; each request and each answer is one line of JSON:
+{"command": "outbox.list", "args": {...}} is answered by {"ok": true, "result": ...} or {"ok": false, "text": "..."}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from edged.base.errors import EdgedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+log = structlog.get_logger(__name__)
+
+_LINE = 16 * 1024 * 1024  # bytes; a listing of the whole outbox fits
+_REQUEST_WAIT = 30.0  # seconds for a client to say what it wants
+
+
+class NoDaemonError(EdgedError):
+    """Nobody listens on the control socket."""
+
+
+class CommandError(EdgedError):
+    """The daemon refused a command; the text says why."""
+
+
+class ControlServer:
+    """Serves `handlers` (command name to coroutine function taking the arguments) on the socket at `path`."""
+
+    def __init__(self, path: Path, handlers: Mapping[str, Callable[[dict[str, Any]], Awaitable[Any]]]) -> None:
+        self._path = path
+        self._handlers = handlers
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. The state directory's lock is held, so a socket left there is stale and replaced."""
+        await asyncio.to_thread(self._path.unlink, missing_ok=True)
+        before = os.umask(0o177)  # the socket must never exist with a wider mode, not for an instant
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_LINE)
+        finally:
+            os.umask(before)
+
+    async def stop(self) -> None:
+        """Stop listening and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+            await asyncio.to_thread(self._path.unlink, missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(_REQUEST_WAIT):
+                line = await reader.readline()
+            answer = await self._answer(line)
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+        except (TimeoutError, ValueError, ConnectionError) as error:
+            log.warning("control request dropped", reason=str(error) or type(error).__name__)
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            command, args = request["command"], request.get("args", {})
+        except (ValueError, KeyError, TypeError):
+            return {"ok": False, "text": "the request is no JSON object with a command"}
+        handler = self._handlers.get(command)
+        if handler is None:
+            return {"ok": False, "text": f"unknown command {command!r}"}
+        try:
+            return {"ok": True, "result": await handler(args)}
+        except (EdgedError, ValueError, KeyError) as error:
+            return {"ok": False, "text": str(error)}
+
+
+async def call(path: Path, command: str, args: dict[str, Any], *, timeout: float = 30.0) -> Any:  # noqa: ANN401, ASYNC109
+    """Send one command and return its result; NoDaemonError without a daemon, CommandError when it refuses."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(path, limit=_LINE)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise NoDaemonError(f"no edged is running on {path.parent}") from error
+    try:
+        writer.write(json.dumps({"command": command, "args": args}).encode() + b"\n")
+        async with asyncio.timeout(timeout):
+            await writer.drain()
+            answer = json.loads(await reader.readline() or b'{"ok": false, "text": "the daemon hung up"}')
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+    if not answer["ok"]:
+        raise CommandError(answer["text"])
+    return answer["result"]
