@@ -104,7 +104,7 @@ def _refuse_unknown(data: dict[str, Any], known: list[str], key: str, mistakes: 
             mistakes.append(Mistake(key=_join(key, name), text=f"is not a setting of edged; {hint}"))
 
 
-def _value(data: object, hint: Any, key: str, mistakes: list[Mistake]) -> Any:  # noqa: ANN401 -- any type of setting
+def _value(data: object, hint: Any, key: str, mistakes: list[Mistake]) -> Any:
     inner = _without_none(hint)
     origin, args = typing.get_origin(inner), typing.get_args(inner)
     if dataclasses.is_dataclass(inner) and inner is not Secret:
@@ -120,7 +120,7 @@ def _value(data: object, hint: Any, key: str, mistakes: list[Mistake]) -> Any:  
         return None
 
 
-def _leaf(data: object, hint: Any) -> Any:  # noqa: ANN401 -- any type of setting
+def _leaf(data: object, hint: Any) -> Any:
     if hint is Secret:
         return Secret.parse(data)
     if hint in QUANTITIES:
@@ -132,7 +132,7 @@ def _leaf(data: object, hint: Any) -> Any:  # noqa: ANN401 -- any type of settin
     return msgspec.convert(data, hint, strict=True)
 
 
-def _without_none(hint: Any) -> Any:  # noqa: ANN401 -- any type of setting
+def _without_none(hint: Any) -> Any:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         rest = [arg for arg in typing.get_args(hint) if arg is not type(None)]
         if len(rest) == 1:
@@ -145,4 +145,6 @@ def _join(key: str, name: str) -> str:
 
 
 def _kind(data: object) -> str:
-    return {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}.get(type(data), "that")
+    return {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}.get(
+        type(data), "that"
+    )

@@ -80,9 +80,9 @@ async def open_database(path: Path, migrations: Sequence[str]) -> Database:
     return Database(path, writer, reader)
 
 
-async def _call(connection: aiosqlite.Connection, function: Callable[..., T], *args: Any) -> T:  # noqa: ANN401
+async def _call(connection: aiosqlite.Connection, function: Callable[..., T], *args: Any) -> T:
     # aiosqlite has no public call for a whole function; tests/base/test_db.py holds this one to its promise.
-    call = asyncio.ensure_future(connection._execute(function, connection._conn, *args))  # noqa: SLF001
+    call = asyncio.ensure_future(connection._execute(function, connection._conn, *args))  # type: ignore[no-untyped-call]  # noqa: SLF001
     try:
         return await asyncio.shield(call)
     except sqlite3.DatabaseError as error:
@@ -128,7 +128,8 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, 
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(migrations):
         raise NewerSchemaError(
-            f"{path} was written by a newer edged (schema {version}, this one knows {len(migrations)}): install that one again"
+            f"{path} was written by a newer edged (schema {version}, this one knows {len(migrations)}):"
+            " install that one again"
         )
     for number, script in enumerate(migrations[version:], start=version + 1):
         connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA user_version = {number};\nCOMMIT;")

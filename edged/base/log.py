@@ -32,10 +32,9 @@ def configure(*, style: str, level: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _exception_in_line,
             _mask_secrets,
-            renderer,
-            *([_with_priority] if "JOURNAL_STREAM" in os.environ else []),
+            *((renderer, _with_priority) if "JOURNAL_STREAM" in os.environ else (renderer,)),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
@@ -63,5 +62,5 @@ def _mask_secrets(_: object, __: str, event: MutableMapping[str, Any]) -> Mutabl
     return event
 
 
-def _with_priority(_: object, method: str, line: str) -> str:
+def _with_priority(_: object, method: str, line: Any) -> str:
     return f"<{_PRIORITY.get(method, 6)}>{line}"

@@ -1,4 +1,4 @@
-"""Secrets are named in configuration files and live elsewhere: environment, a file of mode 0600, a systemd credential."""
+"""Secrets are named in configuration files and live elsewhere: environment, private file, systemd credential."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class Secret:
             ((source, name),) = value.items()
             if source in _SOURCES and isinstance(name, str) and name:
                 return cls(source, name)
-        if isinstance(value, str):
-            raise ValueError("a secret must not be written into this file; write { env = ... }, { file = ... } or { credential = ... }")
-        raise ValueError('name where the secret is: { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }')
+        never = "a secret must not be written into this file; " if isinstance(value, str) else ""
+        raise ValueError(
+            f'{never}name where the secret is: {{ env = "NAME" }}, {{ file = "PATH" }} or {{ credential = "NAME" }}'
+        )
 
     def reveal(self) -> str:
         """Return the secret; ValueError says why it can't be had. Small blocking reads: call at start only."""

@@ -86,7 +86,7 @@ class ControlServer:
             return {"ok": False, "text": str(error)}
 
 
-async def call(path: Path, command: str, args: dict[str, Any], *, timeout: float = 30.0) -> Any:  # noqa: ANN401, ASYNC109
+async def call(path: Path, command: str, args: dict[str, Any], *, timeout: float = 30.0) -> Any:
     """Send one command and return its result; NoDaemonError without a daemon, CommandError when it refuses."""
     try:
         reader, writer = await asyncio.open_unix_connection(path, limit=_LINE)
