@@ -7,10 +7,20 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.simloop import run_simulated
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
+
+    from tests.simloop import Simulate
+
+
+# no timed verdicts: on a busy machine a slow draw is no defect
+settings.register_profile("edged", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edged")
 
 
 @pytest.fixture
@@ -27,6 +37,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def simulate() -> Simulate:
+    """Run a scene in virtual time: `simulate(scene)`, where `scene(clock)` is a coroutine function."""
+    return run_simulated
 
 
 @pytest.hookimpl(wrapper=True)
