@@ -1,0 +1,189 @@
+"""The words of a mail: what an AlertContent says, as plain values that both templates lay out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edged.channels import times
+from edged.channels.content import Alert, AlertContent, Digest, HeldBy, Notice, Summary
+from edged.channels.text import listed, one_line, plural
+
+if TYPE_CHECKING:
+    from edged.base.clock import Stamp
+    from edged.channels.content import Letterhead, Sighting
+
+_CAMERA = 48  # characters of a camera's name in a subject: phones show about 40 of the whole
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """One incident in a mail: `picture` counts from 0 in the mail's pictures, None without."""
+
+    title: str
+    when: str
+    link: str
+    picture: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """All words of one mail. `tone` is "alert", "good" or "plain" and colours the head."""
+
+    subject: str
+    tone: str
+    label: str
+    heading: str
+    facts: tuple[tuple[str, str], ...] = ()
+    paragraphs: tuple[str, ...] = ()
+    picture: int | None = None
+    link: str = ""
+    link_text: str = ""
+    cards: tuple[Card, ...] = ()
+    notes: tuple[str, ...] = ()
+    origin: str = ""
+
+
+def view_of(content: AlertContent, head: Letterhead) -> View:
+    """Put `content` into words, with times in the zone of `head`."""
+    match content:
+        case Alert():
+            return _alert(content, head)
+        case Summary():
+            return _summary(content, head)
+        case Digest():
+            return _digest(content, head)
+        case Notice():
+            return _notice(content, head)
+
+
+def pictures_of(content: AlertContent) -> tuple[bytes, ...]:
+    """Return the JPEGs of `content` in the order that `View.picture` counts."""
+    match content:
+        case Alert(sighting=sighting):
+            return (sighting.picture,) if sighting.picture else ()
+        case Digest(sightings=sightings):
+            return tuple(sighting.picture for sighting in sightings if sighting.picture)
+        case _:
+            return ()
+
+
+def origin(head: Letterhead) -> str:
+    """Return "Harbour shop, device shop-1": who the mail is from."""
+    device = f"device {one_line(head.device)}"
+    return f"{one_line(head.site)}, {device}" if head.site else device
+
+
+def _alert(content: Alert, head: Letterhead) -> View:
+    seen = content.sighting
+    what = "Recording" if seen.manual else "Motion"
+    return View(
+        subject=f"{what} at {_place(seen)} - {times.short(seen.opened, head.timezone, beside=head.written)}",
+        tone="alert",
+        label=what,
+        heading=one_line(seen.camera),
+        facts=_facts(
+            ("Zones" if len(seen.zones) > 1 else "Zone", listed(seen.zones, 8)),
+            ("Time", times.full(seen.opened, head.timezone)),
+        ),
+        picture=0 if seen.picture else None,
+        link=seen.link,
+        link_text="Watch the recording",
+        notes=_clock_notes(seen.opened),
+        origin=origin(head),
+    )
+
+
+def _summary(content: Summary, head: Letterhead) -> View:
+    since = times.short(content.since, head.timezone, beside=head.written)
+    if content.held_by is HeldBy.CAP:
+        reason = "More incidents than the configured number of alerts per hour allows."
+        about = "alert limit reached"
+    else:
+        reason = "They followed an alert that you already have, so they raised none of their own."
+        about = _at(content.camera, content.zones)
+    return View(
+        subject=f"{content.count} more since {since} - {about}",
+        tone="plain",
+        label="Summary",
+        heading=f"{content.count} more since {since}",
+        facts=_facts(
+            ("Camera", one_line(content.camera)),
+            ("Zone", listed(content.zones, 8)),
+            ("Since", times.full(content.since, head.timezone)),
+        ),
+        paragraphs=(f"{plural(content.count, 'incident was', 'incidents were')} recorded without a mail. {reason}",),
+        link=content.link,
+        link_text="See the recordings",
+        notes=_clock_notes(content.since),
+        origin=origin(head),
+    )
+
+
+def _digest(content: Digest, head: Letterhead) -> View:
+    seen = content.sightings
+    count = plural(len(seen), "recovered incident" if content.recovered else "late alert")
+    first, last = (times.short(seen[end].opened, head.timezone, beside=head.written) for end in (0, -1))
+    if content.recovered:
+        why = "The device's database was lost and rebuilt from the recordings. Some of these you may know already."
+    else:
+        why = "The device could not send mail when these happened. Each is told here once, and in no other mail."
+    return View(
+        subject=f"{count}: {first}" + (f" to {last}" if len(seen) > 1 else ""),
+        tone="alert",
+        label="Recovered" if content.recovered else "Late alerts",
+        heading=count,
+        paragraphs=(why,),
+        cards=_cards(seen, head.timezone),
+        notes=_clock_notes(*(sighting.opened for sighting in seen)),
+        origin=origin(head),
+    )
+
+
+def _notice(content: Notice, head: Letterhead) -> View:
+    title = one_line(content.title)
+    return View(
+        subject=f"{title} - {times.short(content.at, head.timezone, beside=head.written)}",
+        tone="good" if content.good or content.test else "alert",
+        label="Test" if content.test else "System",
+        heading=title,
+        facts=_facts(("Time", times.full(content.at, head.timezone))),
+        paragraphs=tuple(one_line(part, 2000) for part in content.text.split("\n\n") if part.strip()),
+        link=content.link,
+        link_text="Open the page",
+        notes=_clock_notes(content.at),
+        origin=origin(head),
+    )
+
+
+def _cards(seen: tuple[Sighting, ...], timezone: str) -> tuple[Card, ...]:
+    cards = []
+    pictures = 0
+    for sighting in seen:
+        cards.append(
+            Card(
+                title=_place(sighting),
+                when=times.row(sighting.opened, timezone),
+                link=sighting.link,
+                picture=pictures if sighting.picture else None,
+            )
+        )
+        pictures += 1 if sighting.picture else 0
+    return tuple(cards)
+
+
+def _place(sighting: Sighting) -> str:
+    return _at(sighting.camera, sighting.zones)
+
+
+def _at(camera: str, zones: tuple[str, ...]) -> str:
+    name = one_line(camera, _CAMERA)
+    return f"{name} ({listed(zones)})" if zones else name
+
+
+def _facts(*facts: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(fact for fact in facts if fact[1])
+
+
+def _clock_notes(*stamps: Stamp) -> tuple[str, ...]:
+    return () if all(stamp.synced for stamp in stamps) else (times.NOTE_UNSYNCED,)
