@@ -1,0 +1,254 @@
+"""The commands: parse, call, print."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edged import __version__
+from edged.base.errors import ConfigError, EdgedError
+from edged.base.units import Duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_DEVICE_CONFIG = Path("/etc/edged/edged.toml")
+_RECEIVER_CONFIG = Path("/etc/edged/receiver.toml")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code: 0 done, 1 warnings, 2 error."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        code = run(options)
+    except ConfigError as error:
+        print(f"{options.config} can't be used:", file=sys.stderr)
+        for mistake in error.mistakes:
+            print(f"  {mistake}", file=sys.stderr)
+        code = 2
+    except EdgedError as error:
+        print(f"edged: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+# ------------------------------------------------------------------------------------------- the grammar
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edged", description="Trustworthy cameras at the end of a bad connection.")
+    parser.add_argument("--version", action="version", version=f"edged {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _device_commands(commands)
+    _outbox_commands(commands)
+    _receiver_commands(commands)
+    return parser
+
+
+def _add(commands: Any, name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("--config", type=Path, default=_DEVICE_CONFIG, metavar="FILE", help="default: %(default)s")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _device_commands(commands: Any) -> None:
+    _add(commands, "run", "run the daemon", _run)
+    check = _add(commands, "check", "validate everything that can be validated before a start", _check)
+    check.add_argument(
+        "--send", action="store_true", help="also upload a small file, play it back, and send a test mail"
+    )
+    record = _add(commands, "record", "record by hand: an incident of kind manual", _record)
+    record.add_argument("camera", metavar="CAMERA")
+    record.add_argument("--for", dest="seconds", type=_seconds, default=60.0, metavar="TIME", help='300 or "5min"')
+    enqueue = _add(commands, "enqueue", "put files through the outbox to the receiver", _enqueue)
+    enqueue.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    for name, text in (("arm", "raise alerts"), ("disarm", "raise no alerts"), ("auto", "follow the armed schedule")):
+        parser = _add(commands, name, f"{text}, until told otherwise", _arm)
+        parser.set_defaults(order=name)
+        parser.add_argument("camera", metavar="CAMERA", nargs="?", help="default: all cameras")
+    drain = _add(commands, "drain", "stop watching, close what is open, wait until everything is delivered", _drain)
+    drain.add_argument("--wait", type=_seconds, default=3600.0, metavar="TIME", help="give up after so long")
+
+
+def _outbox_commands(commands: Any) -> None:
+    for group, text, actions in (
+        ("outbox", "what waits to be delivered", ("list", "show", "retry", "drop")),
+        ("incidents", "what has happened", ("list", "show")),
+    ):
+        sub = commands.add_parser(group, help=text, description=text).add_subparsers(metavar="ACTION", required=True)
+        for action in actions:
+            parser = _add(sub, action, _ACTIONS[group, action], _store_command)
+            parser.set_defaults(command=f"{group}.{action}")
+            parser.add_argument("--json", action="store_true", help="print JSON")
+            if action == "list":
+                parser.add_argument("--limit", type=int, default=50)
+            else:
+                parser.add_argument("id", metavar="ID", help="an id as the list shows it")
+
+
+_ACTIONS = {
+    ("outbox", "list"): "list deliveries, most urgent first",
+    ("outbox", "show"): "show one delivery",
+    ("outbox", "retry"): "try a dead or waiting delivery again at once; releases one that waits for a person",
+    ("outbox", "drop"): "give a delivery up; the loss is entered in the ledger",
+    ("incidents", "list"): "list the newest incidents",
+    ("incidents", "show"): "show one incident with its clips and deliveries",
+}
+
+
+def _receiver_commands(commands: Any) -> None:
+    receive = _add(commands, "receive", "run the receiver; or keep its devices and users", _receive)
+    receive.set_defaults(config=_RECEIVER_CONFIG)
+    groups = receive.add_subparsers(metavar="device|user")
+    for group in ("device", "user"):
+        actions = groups.add_parser(group, help=f"keep the receiver's {group}s").add_subparsers(
+            metavar="ACTION", required=True
+        )
+        for action in ("add", "list", "remove"):
+            parser = _add(actions, action, f"{action} {group}s", _receiver_admin)
+            parser.set_defaults(group=group, action=action, config=argparse.SUPPRESS)
+            if action != "list":
+                parser.add_argument("name", metavar="NAME")
+            if (group, action) == ("device", "add"):
+                parser.add_argument("--replace", action="store_true", help="give a known device a new key")
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text) if text.replace(".", "", 1).isdigit() else float(Duration.parse(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+# ----------------------------------------------------------------------------------------- the commands
+
+
+def _run(options: argparse.Namespace) -> int:
+    from edged.app.daemon import run
+    from edged.settings import load_device
+
+    return run(load_device(options.config))
+
+
+def _check(options: argparse.Namespace) -> int:
+    from edged.app.check import check_all, exit_code
+
+    rows = asyncio.run(check_all(options.config, send=options.send))
+    width = max(len(row.what) for row in rows)
+    for row in rows:
+        print(f"{row.level:<5}  {row.what:<{width}}  {row.text}")
+        if row.hint:
+            print(f"{'':<5}  {'':<{width}}  -> {row.hint}")
+    return exit_code(rows)
+
+
+def _record(options: argparse.Namespace) -> int:
+    result = _ask(options, "record", {"camera": options.camera, "seconds": options.seconds})
+    print(f"recording {options.camera} for {options.seconds:g} s as incident {result['incident']}")
+    return 0
+
+
+def _enqueue(options: argparse.Namespace) -> int:
+    files = [str(path.resolve()) for path in options.files]
+    for row in _ask(options, "enqueue", {"files": files}):
+        print(f"{row['name']}  {row['size']} bytes  delivery {row['delivery']}")
+    return 0
+
+
+def _arm(options: argparse.Namespace) -> int:
+    for camera, armed in _ask(options, "arm", {"order": options.order, "camera": options.camera}).items():
+        print(f"{camera}: {'armed' if armed else 'disarmed'}")
+    return 0
+
+
+def _drain(options: argparse.Namespace) -> int:
+    result = _ask(options, "drain", {"wait": options.wait}, timeout=options.wait + 30.0)
+    print("everything is delivered" if result["empty"] else f"{result['waiting']} deliveries still wait")
+    return 0 if result["empty"] else 1
+
+
+def _store_command(options: argparse.Namespace) -> int:
+    args = {"limit": options.limit} if hasattr(options, "limit") else {"id": options.id}
+    result = _ask(options, options.command, args)
+    print(json.dumps(result, indent=2) if options.json else _table(result))
+    return 0
+
+
+def _ask(options: argparse.Namespace, command: str, args: dict[str, Any], timeout: float = 60.0) -> Any:
+    from edged.app.client import ask
+    from edged.settings import load_device
+
+    return asyncio.run(ask(load_device(options.config), command, args, timeout=timeout))
+
+
+def _receive(options: argparse.Namespace) -> int:
+    from edged.base.config import load
+    from edged.receiver.app import run
+    from edged.receiver.settings import ReceiverConfig
+
+    return run(load(options.config, ReceiverConfig))
+
+
+def _receiver_admin(options: argparse.Namespace) -> int:
+    from edged.base.config import load
+    from edged.receiver import admin
+    from edged.receiver.settings import ReceiverConfig
+
+    config = load(options.config, ReceiverConfig)
+    match options.group, options.action:
+        case "device", "add":
+            print(asyncio.run(admin.add_device(config, options.name, replace=options.replace)))
+            print("This key is shown once: put it where the device's configuration names it.", file=sys.stderr)
+        case "user", "add":
+            asyncio.run(admin.add_user(config, options.name, _new_password()))
+            print(f"user {options.name} may log in")
+        case group, "list":
+            print(_table(asyncio.run(admin.list_devices(config) if group == "device" else admin.list_users(config))))
+        case group, _:
+            remove = admin.remove_device if group == "device" else admin.remove_user
+            asyncio.run(remove(config, options.name))
+            print(f"{group} {options.name} removed")
+    return 0
+
+
+def _new_password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    first = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != first:
+        raise EdgedError("the two passwords differ; nothing was changed")
+    return first
+
+
+# -------------------------------------------------------------------------------------------- printing
+
+
+def _table(result: Any) -> str:
+    if isinstance(result, dict):
+        width = max(map(len, result), default=0)
+        return "\n".join(f"{key:<{width}}  {_cell(value)}" for key, value in result.items())
+    if not result:
+        return "nothing"
+    columns = list(result[0])
+    rows = [columns] + [[_cell(row.get(column)) for column in columns] for row in result]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, dict | list):
+        return json.dumps(value)
+    return str(value)
