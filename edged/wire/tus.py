@@ -103,7 +103,7 @@ def check_creation(headers: Mapping[str, str], limit: int) -> int:
 
 
 def check_patch(headers: Mapping[str, str], *, content_type: str, stored: int, length: int, body: int | None) -> None:
-    """FaultError unless a PATCH fits: its type, its offset against `stored`, its `body` bytes (None: chunked) within `length`."""
+    """FaultError unless a PATCH fits: type, offset against `stored`, `body` bytes (None: chunked) within `length`."""
     if content_type != CONTENT_TYPE:
         raise FaultError(faults.TYPE, f"a PATCH must be {CONTENT_TYPE}")
     if parse_number(headers, OFFSET) != stored:
