@@ -1,0 +1,112 @@
+"""The pacer: one virtual clock shared by all transfers, the most urgent piece first.
+
+Each piece of n bytes moves the virtual clock on by n / rate seconds; a piece may go as soon as that clock is
+not ahead of the real one. This is the "virtual scheduling" form of the generic cell rate algorithm (ITU-T
+I.371, annex A). What was not used is forgotten but for `_CREDIT` seconds, which make up for late wake-ups; so no
+second carries more than `_CREDIT + _PIECE` over the rate, whatever the pause before it. A token bucket that
+saves up megabytes would flood a thin line and let alerts wait behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from typing import TYPE_CHECKING
+
+from edged.base.week import parse_span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from zoneinfo import ZoneInfo
+
+    from edged.base.clock import Clock
+    from edged.push.settings import PushSettings
+
+_PIECE = 0.04  # seconds of sending in one piece
+_CREDIT = 0.04  # seconds of sending that may be made up after a late wake-up
+_SMALLEST = 1400  # bytes: about one segment; smaller ones cost more in headers than they smooth
+_LARGEST = 16 * 1024  # bytes
+_UNLIMITED = 256 * 1024  # bytes in a piece without a limit: few wake-ups, still soon stopped
+_STOPPED = 15.0  # seconds between looks at the time-table while it allows nothing
+
+
+class Pacer:
+    """Gives out the right to send. `rate` tells the bytes a second allowed now: None for no limit, 0.0 for nothing."""
+
+    def __init__(self, rate: Callable[[], float | None]) -> None:
+        self._rate = rate
+        self._line_free = 0.0  # the virtual clock, on the loop's
+        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._turn: asyncio.TimerHandle | None = None
+
+    def piece(self) -> int:
+        """Return how many bytes to ask for at a time."""
+        rate = self._rate()
+        if rate is None:
+            return _UNLIMITED
+        return max(_SMALLEST, min(_LARGEST, int(rate * _PIECE)))
+
+    async def take(self, urgency: int, size: int) -> None:
+        """Wait until `size` bytes may be sent; the lowest `urgency` (a delivery's priority) that waits goes first."""
+        if self._rate() is None and not self._waiting:
+            return
+        place = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (urgency, next(self._order), size, place))
+        self._arrange()
+        try:
+            await place
+        except asyncio.CancelledError:
+            self._leave(place)
+            raise
+
+    def charge(self, size: int) -> None:
+        """Count `size` bytes that go at once, such as an alert's: all that wait for a turn give way."""
+        rate = self._rate()
+        if rate:
+            now = asyncio.get_running_loop().time()
+            self._line_free = max(self._line_free, now - _CREDIT) + size / rate
+
+    def _leave(self, place: asyncio.Future[None]) -> None:
+        self._waiting = [entry for entry in self._waiting if entry[3] is not place]
+        heapq.heapify(self._waiting)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        if self._waiting:
+            loop = asyncio.get_running_loop()
+            self._turn = loop.call_at(self._next_turn(loop.time()), self._grant)
+
+    def _next_turn(self, now: float) -> float:
+        rate = self._rate()
+        if rate is None:
+            return now
+        return max(now, self._line_free) if rate > 0 else now + _STOPPED
+
+    def _grant(self) -> None:
+        self._turn = None
+        if self._rate() != 0:
+            _, _, size, place = heapq.heappop(self._waiting)
+            self.charge(size)  # here and not by the taker, who may run only after the next one has asked
+            place.set_result(None)
+        self._arrange()
+
+
+def scheduled_rate(settings: PushSettings, zone: ZoneInfo, clock: Clock) -> Callable[[], float | None]:
+    """Return a function for the rate of now: the first entry of the time-table that holds the time, else the general."""
+    spans = [(parse_span(hours.when), hours.rate) for hours in settings.timetable]
+    minute, current = -1, settings.rate
+
+    def rate() -> float | None:
+        nonlocal minute, current
+        wall = clock.wall()
+        if int(wall // 60) != minute:
+            minute = int(wall // 60)
+            current = next((rate for span, rate in spans if span.holds(wall, zone)), settings.rate)
+        return current
+
+    return rate
