@@ -250,8 +250,10 @@ class State(StrEnum):
     """Where a delivery stands."""
 
     PENDING = "pending"
+    HELD = "held"  # waits for a person's release (upload = "manual")
     DONE = "done"
-    DEAD = "dead"
+    DEAD = "dead"  # refused for good or its file is lost: a person may drive it again
+    DROPPED = "dropped"  # given up by a person's order, or needless since its file was proven elsewhere
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,221 @@
+"""Transactions over deliveries: entering, claiming, and what became of each attempt.
+
+    pending -> done | pending (due later) | dead        held -> pending (released by a person)
+    dead, held -> pending (driven again)                pending, held, dead -> dropped (a person's order)
+
+`done` and `dropped` are final. Every outcome names the delivery by row id and changes it only from a state in which
+it may happen, so that a repeated call changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edged.model import Loss, State
+from edged.outbox import ledger, rows
+from edged.wire import receipt as receipts
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+    from sqlite3 import Connection, Row
+
+    from edged.base.clock import Stamp
+    from edged.model import Delivery, Lane
+    from edged.outbox.policy import Draft
+    from edged.wire.receipt import Receipt
+
+_INSERT = """
+    INSERT INTO deliveries (
+        key, kind, lane, priority, destination, incident, subject, size, state, due,
+        created_wall, created_mono, created_boot, created_synced
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING
+"""
+
+
+def insert(connection: Connection, drafts: Sequence[Draft], now: Stamp) -> int:
+    """Enter drafts; those whose key is known stay as they are. Return how many are new."""
+    if not drafts:
+        return 0
+    created = rows.put_stamp(connection, now)
+    count = 0
+    for draft in drafts:
+        values = (
+            *(draft.key, draft.kind, draft.lane, draft.priority, draft.destination, draft.incident, draft.subject),
+            # due from now on and not from 0: what was put off earlier is not overtaken for ever by what is new
+            *(draft.size, State.HELD if draft.held else State.PENDING, max(draft.due, now.mono), *created),
+        )
+        count += connection.execute(_INSERT, values).rowcount
+    return count
+
+
+def start_boot(connection: Connection, boot: str) -> None:
+    """Prepare the rows for this process: due times of another boot are over, a mail under way may have been sent."""
+    row = connection.execute("SELECT value FROM meta WHERE name = 'boot'").fetchone()
+    if row is None or row["value"] != boot:
+        connection.execute("UPDATE deliveries SET due = 0 WHERE state = 'pending'")
+        connection.execute(
+            "INSERT INTO meta VALUES ('boot', ?) ON CONFLICT (name) DO UPDATE SET value = ?", (boot, boot)
+        )
+    connection.execute("UPDATE deliveries SET sending = 0, possibly_sent = possibly_sent + 1 WHERE sending = 1")
+
+
+# ---------------------------------------------------------------------------------------------- claiming
+
+_DESTINATIONS = """
+    SELECT min(destination) AS value FROM deliveries WHERE state = 'pending' AND lane = ? AND destination > ?
+"""
+_PRIORITIES = """
+    SELECT min(priority) AS value FROM deliveries
+    WHERE state = 'pending' AND lane = ? AND destination = ? AND priority > ?
+"""
+NEXT = """
+    SELECT id, priority, due FROM deliveries
+    WHERE state = 'pending' AND lane = ? AND destination = ? AND priority = ? {}
+    ORDER BY due, id LIMIT 1
+"""
+
+
+def claim(
+    connection: Connection, root: Path, lane: Lane, now: float, *, busy: Collection[int], closed: Collection[str]
+) -> Delivery | None:
+    """Return the most urgent delivery of `lane` that is due, not busy, and whose destination is not closed."""
+    due = (row for row in _heads(connection, lane, busy, closed) if row["due"] <= now)
+    best = min(due, key=lambda row: (row["priority"], row["due"], row["id"]), default=None)
+    return None if best is None else find(connection, root, best["id"])
+
+
+def next_due(connection: Connection, lane: Lane, busy: Collection[int], closed: Collection[str]) -> float | None:
+    """Return the monotonic time at which `claim` may next find one, None while nothing waits that could."""
+    return min((row["due"] for row in _heads(connection, lane, busy, closed)), default=None)
+
+
+def _heads(connection: Connection, lane: Lane, busy: Collection[int], closed: Collection[str]) -> Iterator[Row]:
+    """Yield the first row of each destination and priority: a few index look-ups, however many rows wait."""
+    query = NEXT.format(f"AND id NOT IN ({', '.join(map(str, sorted(map(int, busy))))})" if busy else "")
+    for destination in _distinct(connection, _DESTINATIONS, (lane,), ""):
+        if destination in closed:
+            continue
+        for priority in _distinct(connection, _PRIORITIES, (lane, destination), 0):
+            yield from connection.execute(query, (lane, destination, priority)).fetchall()
+
+
+def _distinct(connection: Connection, query: str, bound: tuple[object, ...], value: object) -> Iterator[object]:
+    while True:
+        value = connection.execute(query, (*bound, value)).fetchone()["value"]
+        if value is None:
+            return
+        yield value
+
+
+# ---------------------------------------------------------------------------------------------- outcomes
+
+
+def freeze(connection: Connection, delivery: int, message: bytes) -> bytes:
+    """Keep `message` as what this delivery says at every attempt; return the one kept first."""
+    connection.execute("UPDATE deliveries SET message = ? WHERE id = ? AND message IS NULL", (message, delivery))
+    row = connection.execute("SELECT message FROM deliveries WHERE id = ?", (delivery,)).fetchone()
+    return bytes(row["message"])
+
+
+def mark_sending(connection: Connection, delivery: int) -> None:
+    """Note that the data is about to go out: from now on a crash leaves it possibly sent."""
+    connection.execute("UPDATE deliveries SET sending = 1 WHERE id = ? AND state = 'pending'", (delivery,))
+
+
+def set_upload_url(connection: Connection, delivery: int, url: str | None) -> None:
+    """Note where the bytes go on, None when the peer has forgotten the upload."""
+    connection.execute("UPDATE deliveries SET upload_url = ? WHERE id = ? AND state = 'pending'", (url, delivery))
+
+
+def complete(connection: Connection, delivery: int, receipt: Receipt | None) -> bool:
+    """Note that the delivery arrived; False if that was known, or nobody waits for it any more."""
+    changed = connection.execute(
+        "UPDATE deliveries SET state = 'done', receipt = ?, proven = ?, sending = 0, message = NULL, last_error = ''"
+        " WHERE id = ? AND state IN ('pending', 'held', 'dead')",
+        (
+            None if receipt is None else receipts.to_json(receipt).decode(),
+            receipt is not None and receipt.permits_deletion,
+            delivery,
+        ),
+    )
+    return changed.rowcount == 1
+
+
+def retry(connection: Connection, delivery: int, due: float, error: str, *, costs: bool, possibly: bool) -> None:
+    """Put the delivery off until `due`; `costs` an attempt or not; `possibly`: it may have arrived all the same."""
+    connection.execute(
+        "UPDATE deliveries SET due = ?, last_error = ?, attempts = attempts + ?, sending = 0,"
+        " possibly_sent = possibly_sent + ? WHERE id = ? AND state = 'pending'",
+        (due, error, costs, possibly, delivery),
+    )
+
+
+def bury(connection: Connection, delivery: int, error: str) -> None:
+    """Give up on a refusal that can't heal; a person may drive it again."""
+    connection.execute(
+        "UPDATE deliveries SET state = 'dead', last_error = ?, sending = 0 WHERE id = ? AND state = 'pending'",
+        (error, delivery),
+    )
+
+
+def renew(connection: Connection, delivery: int) -> None:
+    """Give the delivery its whole budget of attempts back: more bytes were accepted than ever before."""
+    connection.execute("UPDATE deliveries SET attempts = 0 WHERE id = ? AND attempts > 0", (delivery,))
+
+
+def redrive(connection: Connection, delivery: int, now: float) -> bool:
+    """Send a dead, held or waiting delivery at once, with a new budget; False if it is done, dropped or unknown."""
+    changed = connection.execute(
+        "UPDATE deliveries SET state = 'pending', due = ?, attempts = 0"
+        " WHERE id = ? AND state IN ('pending', 'held', 'dead')",
+        (now, delivery),
+    )
+    return changed.rowcount == 1
+
+
+def drop(connection: Connection, delivery: int, now: Stamp) -> bool:
+    """Give a delivery up by a person's order and enter the loss; False if it is done, dropped or unknown."""
+    changed = connection.execute(
+        "UPDATE deliveries SET state = 'dropped', sending = 0, message = NULL"
+        " WHERE id = ? AND state IN ('pending', 'held', 'dead')",
+        (delivery,),
+    )
+    if changed.rowcount != 1:
+        return False
+    row = connection.execute("SELECT * FROM deliveries WHERE id = ?", (delivery,)).fetchone()
+    reason = f"dropped by a person, undelivered to {row['destination']}"
+    loss = Loss(what=row["kind"], name=row["key"], incident=row["incident"], bytes=row["size"], reason=reason, at=now)
+    ledger.add_loss(connection, loss)
+    return True
+
+
+def find(connection: Connection, root: Path, delivery: int) -> Delivery | None:
+    """Return a delivery by row id."""
+    row = connection.execute(f"{rows.DELIVERY} WHERE deliveries.id = ?", (delivery,)).fetchone()
+    return None if row is None else rows.delivery(connection, root, row)
+
+
+def of_incident(connection: Connection, root: Path, incident: str) -> tuple[Delivery, ...]:
+    """Return an incident's deliveries in the order of their commits."""
+    found = connection.execute(f"{rows.DELIVERY} WHERE deliveries.incident = ? ORDER BY deliveries.id", (incident,))
+    return tuple(rows.delivery(connection, root, row) for row in found.fetchall())
+
+
+def of_subject(connection: Connection, root: Path, subject: str) -> tuple[Delivery, ...]:
+    """Return the deliveries of one file or notice."""
+    found = connection.execute(f"{rows.DELIVERY} WHERE subject = ? ORDER BY deliveries.id", (subject,))
+    return tuple(rows.delivery(connection, root, row) for row in found.fetchall())
+
+
+def listing(
+    connection: Connection, root: Path, states: Collection[State], limit: int, before: int | None
+) -> tuple[Delivery, ...]:
+    """Return up to `limit` deliveries in `states` (all when empty), newest first, with ids under `before`."""
+    marks = ", ".join("?" * len(states))
+    chosen = f"AND state IN ({marks})" if states else ""
+    found = connection.execute(
+        f"{rows.DELIVERY} WHERE deliveries.id < ? {chosen} ORDER BY deliveries.id DESC LIMIT ?",
+        (before if before is not None else 2**63 - 1, *states, limit),
+    ).fetchall()
+    return tuple(rows.delivery(connection, root, row) for row in found)

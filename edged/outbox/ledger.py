@@ -1,0 +1,100 @@
+"""Transactions over the two ledgers: gaps (times without pictures) and losses (promises that could not be kept)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edged.model import Gap, Loss
+from edged.outbox import rows
+from edged.outbox.nouns import LedgerGap
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from sqlite3 import Connection, Row
+
+    from edged.base.clock import Stamp
+
+_NO_STAMP = (None, None, None, None)
+
+
+def open_gap(connection: Connection, gap: Gap) -> int:
+    """Enter a gap, ended or not; return its number in the ledger."""
+    end = _NO_STAMP if gap.end is None else rows.put_stamp(connection, gap.end)
+    entered = connection.execute(
+        "INSERT INTO gaps (camera, reason, start_wall, start_mono, start_boot, start_synced,"
+        " end_wall, end_mono, end_boot, end_synced) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (gap.camera, gap.reason, *rows.put_stamp(connection, gap.start), *end),
+    )
+    return entered.lastrowid or 0
+
+
+def close_gap(connection: Connection, gap: int, end: Stamp) -> None:
+    """End a gap that is still open; it is to be reported again."""
+    connection.execute(
+        "UPDATE gaps SET end_wall = ?, end_mono = ?, end_boot = ?, end_synced = ?, reported = 0"
+        " WHERE id = ? AND end_wall IS NULL",
+        (*rows.put_stamp(connection, end), gap),
+    )
+
+
+def open_gaps(connection: Connection) -> tuple[LedgerGap, ...]:
+    """Return the gaps that have no end, oldest first."""
+    return _gaps(connection, "SELECT * FROM gaps WHERE end_wall IS NULL ORDER BY id")
+
+
+def gaps(connection: Connection, limit: int) -> tuple[LedgerGap, ...]:
+    """Return the newest gaps, newest first."""
+    return _gaps(connection, "SELECT * FROM gaps ORDER BY id DESC LIMIT ?", limit)
+
+
+def unreported_gaps(connection: Connection, limit: int) -> tuple[LedgerGap, ...]:
+    """Return gaps of which no heartbeat told the present state, oldest first."""
+    return _gaps(connection, "SELECT * FROM gaps WHERE reported = 0 ORDER BY id LIMIT ?", limit)
+
+
+def report_gaps(connection: Connection, told: Collection[LedgerGap]) -> None:
+    """Note that a heartbeat told these gaps; one that ended meanwhile stays to be reported."""
+    for entry in told:
+        ended = "IS NULL" if entry.gap.end is None else "IS NOT NULL"
+        connection.execute(f"UPDATE gaps SET reported = 1 WHERE id = ? AND end_wall {ended}", (entry.id,))  # noqa: S608
+
+
+def add_loss(connection: Connection, loss: Loss) -> None:
+    """Enter a loss."""
+    connection.execute(
+        "INSERT INTO losses (what, name, incident, bytes, reason, at_wall, at_mono, at_boot, at_synced)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (loss.what, loss.name, loss.incident, loss.bytes, loss.reason, *rows.put_stamp(connection, loss.at)),
+    )
+
+
+def losses(connection: Connection, limit: int) -> tuple[Loss, ...]:
+    """Return the newest losses, newest first."""
+    found = connection.execute("SELECT * FROM losses ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
+    return tuple(_loss(connection, row) for row in found)
+
+
+def count_losses(connection: Connection) -> int:
+    """Return how many losses the ledger holds."""
+    (count,) = connection.execute("SELECT count(*) FROM losses").fetchone()
+    return int(count)
+
+
+def _gaps(connection: Connection, query: str, *bound: object) -> tuple[LedgerGap, ...]:
+    return tuple(_gap(connection, row) for row in connection.execute(query, bound).fetchall())
+
+
+def _gap(connection: Connection, row: Row) -> LedgerGap:
+    start, end = rows.get_stamp(connection, row, "start"), rows.find_stamp(connection, row, "end")
+    return LedgerGap(id=row["id"], gap=Gap(camera=row["camera"], start=start, end=end, reason=row["reason"]))
+
+
+def _loss(connection: Connection, row: Row) -> Loss:
+    return Loss(
+        what=row["what"],
+        name=row["name"],
+        incident=row["incident"],
+        bytes=row["bytes"],
+        reason=row["reason"],
+        at=rows.get_stamp(connection, row, "at"),
+    )
