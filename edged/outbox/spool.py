@@ -1,0 +1,200 @@
+"""The state directory: who holds it, where each file lies, and how a file gets in and out for good.
+
+    STATE/lock                                    held by the one process that works here (flock)
+    STATE/control.sock                            the daemon's ear for commands
+    STATE/outbox.db                               the outbox, and outbox.db.backup, a recent copy
+    STATE/ballast                                 given up when the disk is full, so that rows can be deleted at all
+    STATE/clips/YYYY-MM-DD/INCIDENT/part-001.mp4  and snapshot-1.jpg, incident.json; the day is that of UTC
+    STATE/documents/ID/NAME
+
+Everything here blocks: call it on a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from edged.base.clock import stamp
+from edged.base.errors import AlreadyRunningError
+from edged.outbox.nouns import Document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from edged.base.clock import Clock
+
+SIDECAR = "incident.json"
+_BALLAST = 1024 * 1024  # bytes; enough for SQLite's log to grow by some hundred deleted rows
+_PIECE = 1024 * 1024  # bytes read and hashed at once
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Space:
+    """The disk under the state directory, in bytes; `free` is what an ordinary user may still write."""
+
+    free: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """The free share, from 0.0 to 1.0."""
+        return self.free / self.total if self.total else 0.0
+
+
+class Spool:
+    """The state directory at `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.database = root / "outbox.db"
+        self.backup = root / "outbox.db.backup"
+        self.control = root / "control.sock"
+        self.clips = root / "clips"
+        self.documents = root / "documents"
+        self._lock = root / "lock"
+        self._ballast = root / "ballast"
+
+    def prepare(self) -> None:
+        """Make the directories, for this user alone, and lay the ballast; OSError where that can't be done."""
+        for directory in (self.root, self.clips, self.documents):
+            make_directory(directory)
+        self.lay_ballast()
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the state directory; AlreadyRunningError names the process that does."""
+        handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+                raise AlreadyRunningError(
+                    f"{self.root} is held by another edged (process {holder}): stop it, or give this one a directory"
+                    " of its own in device.state"
+                ) from error
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(handle)  # and with it the lock, however the process ends
+
+    def incident_directory(self, incident: str, wall: float) -> Path:
+        """Make and return the directory of an incident that opened at `wall` (Unix seconds)."""
+        day = datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%d")
+        directory = self.clips / day / incident
+        make_directory(directory.parent)
+        make_directory(directory)
+        return directory
+
+    def incident_directories(self) -> tuple[Path, ...]:
+        """Return the directories of all incidents that left files, oldest day first."""
+        return tuple(sorted(path for path in self.clips.glob("*/*") if path.is_dir()))
+
+    def take_document(self, source: Path, clock: Clock) -> Document:
+        """Copy the file `source` into the spool, synced and hashed; OSError when it can't be read or kept."""
+        document = secrets.token_hex(16)
+        directory = self.documents / document
+        make_directory(directory)
+        target = directory / source.name
+        try:
+            size, digest = _copy(source, target)
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+        # a name that is not UTF-8 keeps its bytes on the disk, and gets a readable name in the rows
+        name = source.name.encode(errors="replace").decode()
+        return Document(id=document, name=name, path=target, size=size, sha256=digest, added=stamp(clock))
+
+    def delete(self, path: Path) -> None:
+        """Remove a file for good, and its directory with the sidecar once nothing else is in it."""
+        path.unlink(missing_ok=True)
+        directory = path.parent
+        if directory == self.root or not directory.is_relative_to(self.root) or not directory.exists():
+            return
+        if {entry.name for entry in directory.iterdir()} <= {SIDECAR}:
+            (directory / SIDECAR).unlink(missing_ok=True)
+            directory.rmdir()
+            with contextlib.suppress(OSError):  # other incidents of that day
+                directory.parent.rmdir()
+        else:
+            sync_directory(directory)
+
+    def space(self) -> Space:
+        """Return the free and the whole space of the disk."""
+        stat = os.statvfs(self.root)
+        return Space(free=stat.f_bavail * stat.f_frsize, total=stat.f_blocks * stat.f_frsize)
+
+    def lay_ballast(self) -> bool:
+        """Lay the ballast if it is not there; False when the disk has no room for it."""
+        if self._ballast.exists():
+            return True
+        handle = os.open(self._ballast, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, _BALLAST)
+        except OSError:
+            self._ballast.unlink()
+            return False
+        finally:
+            os.close(handle)
+        return True
+
+    def drop_ballast(self) -> bool:
+        """Give the ballast up; False if it was not there."""
+        try:
+            self._ballast.unlink()
+        except FileNotFoundError:
+            return False
+        sync_directory(self.root)
+        return True
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory for this user alone, with what is missing above it, so that it survives a power cut."""
+    if path.is_dir():
+        return
+    if not path.parent.is_dir():
+        make_directory(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Bring a directory's entries to the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def digest_of(path: Path) -> tuple[int, str]:
+    """Return size and SHA-256 (hex) of a file; OSError when it can't be read."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+    return size, digest.hexdigest()
+
+
+def _copy(source: Path, target: Path) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    with source.open("rb") as reading, target.open("xb") as writing:
+        while piece := reading.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+            writing.write(piece)
+        writing.flush()
+        os.fsync(writing.fileno())
+    sync_directory(target.parent)
+    return size, digest.hexdigest()
