@@ -1,0 +1,200 @@
+"""One mail to one recipient through the first relay that takes it; a gate before each relay."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from edged.base.errors import (
+    ConfigError,
+    CredentialsError,
+    DeliveryError,
+    Mistake,
+    NoAnswerError,
+    PossiblySentError,
+    RefusedError,
+    RejectedError,
+)
+from edged.base.gate import Gate, GateFigures, GateState
+from edged.base.secret import reveal
+from edged.channels import mime
+from edged.channels.address import parse_mailbox
+from edged.channels.refusals import TooLargeError, UnfitError
+from edged.channels.session import Accepted, Endpoint, Session, open_session
+from edged.channels.settings import MailSettings, Relay, Security
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from edged.base.clock import Clock
+
+__all__ = ["Accepted", "Endpoint", "Mailer", "RelayState", "check", "resolve"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RelayState:
+    """A relay as the status page shows it; `reason` says why it rests, "" while it works."""
+
+    name: str
+    state: GateState
+    reason: str
+    wait: float  # seconds until it is tried again
+
+
+@dataclass(kw_only=True, slots=True)
+class _Door:
+    endpoint: Endpoint
+    gate: Gate
+    error: DeliveryError | None = None  # what closed the gate
+
+
+class Mailer:
+    """Sends through `endpoints` in their order; a relay that does not answer as it should rests for a while."""
+
+    def __init__(
+        self, settings: MailSettings, endpoints: Sequence[Endpoint], clock: Clock, figures: GateFigures | None = None
+    ) -> None:
+        self._settings = settings
+        self._sender = parse_mailbox(settings.sender).address if settings.sender else ""
+        self._clock = clock
+        self._doors = [_Door(endpoint=endpoint, gate=Gate(figures or GateFigures())) for endpoint in endpoints]
+
+    @property
+    def relays(self) -> tuple[RelayState, ...]:
+        """The relays' states, in order."""
+        now = self._clock.mono()
+        return tuple(
+            RelayState(
+                name=door.endpoint.relay.name,
+                state=door.gate.state,
+                reason=door.gate.reason,
+                wait=door.gate.wait(now),
+            )
+            for door in self._doors
+        )
+
+    def wait(self) -> float:
+        """Return seconds until some relay may be tried: 0.0 when one may already."""
+        return min((state.wait for state in self.relays), default=0.0)
+
+    def hasten(self) -> None:
+        """Let the relays that did not answer be tried at once: the link is back."""
+        for door in self._doors:
+            if not isinstance(door.error, CredentialsError | UnfitError):
+                door.gate.hasten()
+
+    async def send(
+        self, message: bytes, *, recipient: str, before_dot: Callable[[], Awaitable[None]] | None = None
+    ) -> Accepted:
+        """Send `message` (CRLF, 7 bit) to the one address `recipient`.
+
+        `before_dot` is awaited just before a relay may have the mail, once for each relay that comes so far.
+        Raises PossiblySentError at once; RejectedError when every relay refuses for good; else RefusedError,
+        CredentialsError or NoAnswerError, with what each relay said.
+        """
+        errors: list[DeliveryError] = []
+        for door in self._doors:
+            if not door.gate.admit(self._clock.mono()):
+                errors.append(door.error or NoAnswerError(f"{door.endpoint.relay.name} is being tried"))
+                continue
+            try:
+                return await self._through(door, message, recipient, before_dot or _nothing)
+            except PossiblySentError:
+                raise  # another relay would make a duplicate for sure
+            except DeliveryError as error:
+                errors.append(error)
+        raise _verdict(errors)
+
+    async def _through(
+        self, door: _Door, message: bytes, recipient: str, before_dot: Callable[[], Awaitable[None]]
+    ) -> Accepted:
+        try:
+            async with open_session(door.endpoint, self._settings, self._clock) as session:
+                accepted = await self._transfer(session, door, message, recipient, before_dot)
+        except (CredentialsError, UnfitError) as error:
+            self._rest(door, error)
+            raise
+        except NoAnswerError as error:
+            door.error = error
+            door.gate.fail(self._clock.mono(), str(error))
+            raise
+        except DeliveryError:
+            door.gate.succeed()  # it said no, so it is there
+            raise
+        except BaseException:
+            door.gate.cancel()
+            raise
+        door.error = None
+        door.gate.succeed()
+        return accepted
+
+    async def _transfer(
+        self, session: Session, door: _Door, message: bytes, recipient: str, before_dot: Callable[[], Awaitable[None]]
+    ) -> Accepted:
+        name = door.endpoint.relay.name
+        try:
+            answer = await session.transfer(message, sender=self._sender, recipient=recipient, before_dot=before_dot)
+            return Accepted(relay=name, answer=answer, size=len(message), stripped=False)
+        except TooLargeError:
+            smaller = await asyncio.to_thread(mime.without_pictures, message)
+            if smaller is None:
+                raise
+        await session.start_anew()
+        answer = await session.transfer(smaller, sender=self._sender, recipient=recipient, before_dot=before_dot)
+        return Accepted(relay=name, answer=answer, size=len(smaller), stripped=True)
+
+    def _rest(self, door: _Door, error: DeliveryError) -> None:
+        seconds = float(self._settings.login_pause)
+        if str(error) != str(door.error):
+            log.error("mail relay paused", relay=door.endpoint.relay.name, seconds=seconds, error=str(error))
+        door.error = error
+        door.gate.pause(self._clock.mono(), seconds, str(error))
+
+
+async def check(endpoint: Endpoint, settings: MailSettings, clock: Clock) -> str:
+    """Connect, bring TLS up and log in without sending; return a sentence on what works, raise a DeliveryError else."""
+    async with open_session(endpoint, settings, clock) as session:
+        login = f"login as {endpoint.relay.user} accepted" if endpoint.relay.user else "no login configured"
+        return f"{endpoint.relay.name}: {session.protection or 'no TLS'}, {login}"
+
+
+def resolve(settings: MailSettings, key: str = "mail") -> tuple[Endpoint, ...]:
+    """Read the relays' passwords and authorities; blocking, so on a thread. ConfigError names the key below `key`."""
+    return tuple(_resolve(relay, f"{key}.relays.{number}") for number, relay in enumerate(settings.relays, start=1))
+
+
+def _resolve(relay: Relay, key: str) -> Endpoint:
+    password = reveal(relay.password, f"{key}.password")
+    try:
+        context = ssl.create_default_context(cafile=relay.ca_file)
+    except OSError as error:
+        text = f"{relay.ca_file} holds no certificates that can be read: {error.strerror or error}"
+        raise ConfigError((Mistake(key=f"{key}.ca_file", text=text),)) from error
+    if relay.security is Security.OPPORTUNISTIC:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return Endpoint(relay=relay, password=password, context=context)
+
+
+def _verdict(errors: list[DeliveryError]) -> DeliveryError:
+    """Return the one error for what all relays said: for good only if every one refuses for good."""
+    if not errors:
+        return CredentialsError("no relay is configured: add a [[mail.relays]] to send mail")
+    told = "; ".join(dict.fromkeys(str(error) for error in errors))
+    if all(isinstance(error, RejectedError) for error in errors):
+        return RejectedError(told)
+    if any(isinstance(error, RefusedError | RejectedError) for error in errors):
+        return RefusedError(told)
+    if all(isinstance(error, CredentialsError) for error in errors):
+        return CredentialsError(told)
+    return NoAnswerError(told)
+
+
+async def _nothing() -> None:
+    return

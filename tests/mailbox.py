@@ -1,0 +1,207 @@
+"""A real SMTP server on loopback for tests: it keeps what it takes and fails where it is told to.
+
+async with serve_mail() as mailbox:
+    ...send to 127.0.0.1, mailbox.port...
+    (mail,) = await mailbox.wait_for(1)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from typing import TYPE_CHECKING, Any, cast
+
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from email.message import EmailMessage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mail:
+    """One mail as it was taken: envelope, raw bytes, and what they parse to."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    raw: bytes
+    tls: bool
+    login: str
+
+    @property
+    def message(self) -> EmailMessage:
+        """The parsed message."""
+        return message_from_bytes(self.raw, policy=policy.SMTP)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """What happens at `stage`: a `reply` instead of the right one, or the line is `cut` or goes silent (`stall`).
+
+    Stages: GREETING, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, BODY (in its middle), DOT (all was received), RSET.
+    """
+
+    stage: str
+    reply: str = ""
+    cut: bool = False
+    stall: bool = False
+
+
+@dataclass(kw_only=True)
+class Mailbox:
+    """What the server holds; `faults` may be changed at any time."""
+
+    port: int = 0
+    mails: list[Mail] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    sessions: int = 0
+    commands: list[str] = field(default_factory=list)
+    login: tuple[str, str] = ("", "")
+    arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def wait_for(self, count: int) -> list[Mail]:
+        """Return the mails once there are `count`; TimeoutError after 10 s."""
+        async with asyncio.timeout(10), self.arrived:
+            await self.arrived.wait_for(lambda: len(self.mails) >= count)
+        return list(self.mails)
+
+    async def handle_DATA(self, server: _Server, session: Any, envelope: Any) -> str:  # noqa: N802 -- aiosmtpd's name
+        """Keep the mail, as aiosmtpd's hook."""
+        if await server.fail("DOT"):
+            return "250 never heard"
+        await self.keep(
+            Mail(
+                sender=envelope.mail_from,
+                recipients=tuple(envelope.rcpt_tos),
+                raw=envelope.original_content,
+                tls=session.ssl is not None,
+                login=session.auth_data.login.decode() if session.auth_data else "",
+            )
+        )
+        return "250 2.0.0 kept"
+
+    async def keep(self, mail: Mail) -> None:
+        """Add a mail and wake who waits for it."""
+        async with self.arrived:
+            self.mails.append(mail)
+            self.arrived.notify_all()
+
+    def authenticate(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
+        """Accept the one login; handled=False lets aiosmtpd answer 535."""
+        right = isinstance(data, LoginPassword) and (data.login.decode(), data.password.decode()) == self.login
+        return AuthResult(success=right, handled=False, auth_data=data)
+
+
+class _Server(SMTP):
+    """aiosmtpd's server with faults before each command's own work."""
+
+    def __init__(self, mailbox: Mailbox, **options: Any) -> None:
+        super().__init__(mailbox, hostname="mail.test", ident="test", timeout=60, **options)
+        self._mailbox = mailbox
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def fail(self, stage: str) -> bool:
+        """Do what the first fault of `stage` says; return whether there was one."""
+        fault = next((fault for fault in self._mailbox.faults if fault.stage == stage), None)
+        if fault is None:
+            return False
+        if fault.stall:
+            await asyncio.Event().wait()
+        if fault.cut:
+            self.abort()
+        else:
+            await self.push(fault.reply)
+            if fault.reply.startswith("421"):
+                self.abort()
+        return True
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self.transport is not None:
+            cast("asyncio.WriteTransport", self.transport).abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    async def _handle_client(self) -> None:
+        self._mailbox.sessions += 1
+        if await self.fail("GREETING"):
+            return
+        with suppress(ConnectionError):
+            await super()._handle_client()
+
+    async def _staged(self, stage: str, arg: str, work: Callable[[str], Awaitable[None]]) -> None:
+        self._mailbox.commands.append(stage)
+        if not await self.fail(stage):
+            await work(arg)
+
+    async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802 -- aiosmtpd's names
+        await self._staged("EHLO", hostname, super().smtp_EHLO)
+
+    async def smtp_STARTTLS(self, arg: str) -> None:  # noqa: N802
+        await self._staged("STARTTLS", arg, super().smtp_STARTTLS)
+
+    async def smtp_AUTH(self, arg: str) -> None:  # noqa: N802
+        await self._staged("AUTH", arg, super().smtp_AUTH)
+
+    async def smtp_MAIL(self, arg: str) -> None:  # noqa: N802
+        await self._staged("MAIL", arg, super().smtp_MAIL)
+
+    async def smtp_RCPT(self, arg: str) -> None:  # noqa: N802
+        await self._staged("RCPT", arg, super().smtp_RCPT)
+
+    async def smtp_RSET(self, arg: str) -> None:  # noqa: N802
+        await self._staged("RSET", arg, super().smtp_RSET)
+
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
+        await self._staged("DATA", arg, self._data)
+
+    async def _data(self, arg: str) -> None:
+        if any(fault.stage == "BODY" for fault in self._mailbox.faults):
+            await self.push("354 go on")
+            await self._reader.read(1)
+            await self.fail("BODY")
+        else:
+            await super().smtp_DATA(arg)
+
+
+@asynccontextmanager
+async def serve_mail(
+    *,
+    starttls: ssl.SSLContext | None = None,
+    tls: ssl.SSLContext | None = None,
+    login: tuple[str, str] | None = None,
+    faults: tuple[Fault, ...] = (),
+    limit: int = 33_554_432,
+) -> AsyncGenerator[Mailbox]:
+    """Serve on a free port of loopback: `starttls` or `tls` hold its certificate, `limit` is its SIZE in bytes."""
+    mailbox = Mailbox(faults=list(faults), login=login or ("", ""))
+    servers: list[_Server] = []
+
+    def connected() -> _Server:
+        server = _Server(
+            mailbox,
+            tls_context=starttls,
+            authenticator=mailbox.authenticate,
+            auth_required=login is not None,
+            auth_require_tls=tls is None,
+            data_size_limit=limit,
+            auth_exclude_mechanism=() if login else ("PLAIN", "LOGIN"),
+        )
+        servers.append(server)
+        return server
+
+    listener = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0, ssl=tls)
+    mailbox.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield mailbox
+    finally:
+        listener.close()
+        for server in servers:
+            server.abort()
+        await asyncio.wait_for(asyncio.gather(*(server.ended for server in servers)), 10)
