@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from aiosmtplib.protocol import SMTPProtocol
+
     from edged.base.clock import Clock
     from edged.channels.settings import MailSettings, Relay
 
@@ -65,6 +67,7 @@ class Session:
         self._settings = settings
         self._clock = clock
         self._name = endpoint.relay.name
+        self._writer: asyncio.StreamWriter | None = None  # kept: one that is dropped closes its transport
 
     @property
     def largest(self) -> int:
@@ -145,12 +148,7 @@ class Session:
             await self._client.ehlo(timeout=self._settings.reply)
 
     async def _body(self, body: bytes, before_dot: Callable[[], Awaitable[None]]) -> str:
-        protocol = self._client.protocol
-        transport = cast("asyncio.WriteTransport | None", self._client.transport)
-        if protocol is None or transport is None:
-            raise NoAnswerError(f"{self._name}: connection lost before the mail was sent")
-        transport.set_write_buffer_limits(high=0)  # so that `drain` means: handed to the kernel
-        writer = asyncio.StreamWriter(transport, protocol, None, asyncio.get_running_loop())
+        protocol, writer = self._open_writer()
         # Listening starts before the first byte: a relay may say no in the middle.
         answer = asyncio.create_task(protocol.read_response())
         try:
@@ -163,6 +161,16 @@ class Session:
             return await self._finish(writer, answer)
         finally:
             answer.cancel()
+
+    def _open_writer(self) -> tuple[SMTPProtocol, asyncio.StreamWriter]:
+        protocol = self._client.protocol
+        transport = cast("asyncio.WriteTransport | None", self._client.transport)
+        if protocol is None or transport is None:
+            raise NoAnswerError(f"{self._name}: connection lost before the mail was sent")
+        if self._writer is None:
+            transport.set_write_buffer_limits(high=0)  # so that `drain` means: handed to the kernel
+            self._writer = asyncio.StreamWriter(transport, protocol, None, asyncio.get_running_loop())
+        return protocol, self._writer
 
     async def _push(
         self, writer: asyncio.StreamWriter, piece: bytes, answer: asyncio.Task[aiosmtplib.SMTPResponse]
