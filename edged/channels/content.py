@@ -21,11 +21,12 @@ class MailKind(StrEnum):
     TEST = "test"
 
 
-class HeldBy(StrEnum):
-    """Why alerts were held back."""
+class Cause(StrEnum):
+    """Why incidents are told by their number alone."""
 
-    COOLDOWN = "cooldown"
-    CAP = "cap"
+    COOLDOWN = "cooldown"  # they followed another of the same place
+    CAP = "cap"  # more of them than alerts are allowed in an hour
+    RECOVERED = "recovered"  # found again after the database was lost
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,23 +61,21 @@ class Alert:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """What was held back since `since`: `camera` and `zones` of the cool-down, both empty for the cap."""
+    """`count` incidents `since` the first of them; `camera` and `zones` where they are all of one place."""
 
     count: int
     since: Stamp
-    held_by: HeldBy
+    cause: Cause
     camera: str = ""
     zones: tuple[str, ...] = ()
-    incidents: tuple[str, ...] = ()
     link: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Digest:
-    """Several incidents in one mail, oldest first: late after an outage, or `recovered` from clips after a loss."""
+    """What could not be told in time, oldest first, in one mail after an outage."""
 
-    sightings: tuple[Sighting, ...]
-    recovered: bool = False
+    entries: tuple[Sighting | Summary, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,22 +98,20 @@ def kind_of(content: AlertContent) -> MailKind:
     match content:
         case Alert():
             return MailKind.ALERT
-        case Summary():
-            return MailKind.SUMMARY
-        case Digest(recovered=recovered):
-            return MailKind.RECOVERED if recovered else MailKind.DIGEST
+        case Summary(cause=cause):
+            return MailKind.RECOVERED if cause is Cause.RECOVERED else MailKind.SUMMARY
+        case Digest():
+            return MailKind.DIGEST
         case Notice(test=test):
             return MailKind.TEST if test else MailKind.SYSTEM
 
 
 def incidents_of(content: AlertContent) -> tuple[str, ...]:
-    """Return the ids that the header X-Edged-Incident tells."""
+    """Return the ids of the incidents that have their alert in this mail, for the header X-Edged-Incident."""
     match content:
         case Alert(sighting=sighting):
             return (sighting.incident,)
-        case Summary(incidents=incidents):
-            return incidents
-        case Digest(sightings=sightings):
-            return tuple(sighting.incident for sighting in sightings)
-        case Notice():
+        case Digest(entries=entries):
+            return tuple(entry.incident for entry in entries if isinstance(entry, Sighting))
+        case Summary() | Notice():
             return ()

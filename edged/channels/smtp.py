@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,11 +29,13 @@ from edged.channels.session import Accepted, Endpoint, Session, open_session
 from edged.channels.settings import MailSettings, Relay, Security
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from edged.base.clock import Clock
 
 __all__ = ["Accepted", "Endpoint", "Mailer", "RelayState", "check", "resolve"]
+
+Compose = Callable[[], Awaitable[bytes]]
 
 log = structlog.get_logger(__name__)
 
@@ -90,10 +93,11 @@ class Mailer:
                 door.gate.hasten()
 
     async def send(
-        self, message: bytes, *, recipient: str, before_dot: Callable[[], Awaitable[None]] | None = None
+        self, message: bytes | Compose, *, recipient: str, before_dot: Callable[[], Awaitable[None]] | None = None
     ) -> Accepted:
         """Send `message` (CRLF, 7 bit) to the one address `recipient`.
 
+        A function instead of bytes is awaited when a relay is ready for the mail, so it can say what is true then.
         `before_dot` is awaited just before a relay may have the mail, once for each relay that comes so far.
         Raises PossiblySentError at once; RejectedError when every relay refuses for good; else RefusedError,
         CredentialsError or NoAnswerError, with what each relay said.
@@ -112,11 +116,12 @@ class Mailer:
         raise _verdict(errors)
 
     async def _through(
-        self, door: _Door, message: bytes, recipient: str, before_dot: Callable[[], Awaitable[None]]
+        self, door: _Door, message: bytes | Compose, recipient: str, before_dot: Callable[[], Awaitable[None]]
     ) -> Accepted:
         try:
             async with open_session(door.endpoint, self._settings, self._clock) as session:
-                accepted = await self._transfer(session, door, message, recipient, before_dot)
+                whole = message if isinstance(message, bytes) else await message()
+                accepted = await self._transfer(session, door, whole, recipient, before_dot)
         except (CredentialsError, UnfitError) as error:
             self._rest(door, error)
             raise

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edged.channels import times
-from edged.channels.content import Alert, AlertContent, Digest, HeldBy, Notice, Summary
+from edged.channels.content import Alert, AlertContent, Cause, Digest, Notice, Sighting, Summary
 from edged.channels.text import listed, one_line, plural
 
 if TYPE_CHECKING:
     from edged.base.clock import Stamp
-    from edged.channels.content import Letterhead, Sighting
+    from edged.channels.content import Letterhead
 
+_REASONS = {
+    Cause.COOLDOWN: "{} recorded after an alert that you already have, and raised none of their own.",
+    Cause.CAP: "{} recorded beyond the number of alerts an hour that is configured, and raised none of their own.",
+    Cause.RECOVERED: "{} found again after the device's database was lost. You may know of some of them already.",
+}
 _CAMERA = 48  # characters of a camera's name in a subject: phones show about 40 of the whole
 
 
@@ -62,8 +67,8 @@ def pictures_of(content: AlertContent) -> tuple[bytes, ...]:
     match content:
         case Alert(sighting=sighting):
             return (sighting.picture,) if sighting.picture else ()
-        case Digest(sightings=sightings):
-            return tuple(sighting.picture for sighting in sightings if sighting.picture)
+        case Digest(entries=entries):
+            return tuple(entry.picture for entry in entries if isinstance(entry, Sighting) and entry.picture)
         case _:
             return ()
 
@@ -96,23 +101,18 @@ def _alert(content: Alert, head: Letterhead) -> View:
 
 def _summary(content: Summary, head: Letterhead) -> View:
     since = times.short(content.since, head.timezone, beside=head.written)
-    if content.held_by is HeldBy.CAP:
-        reason = "More incidents than the configured number of alerts per hour allows."
-        about = "alert limit reached"
-    else:
-        reason = "They followed an alert that you already have, so they raised none of their own."
-        about = _at(content.camera, content.zones)
+    lead = f"{content.count} {'recovered' if content.cause is Cause.RECOVERED else 'more'} since {since}"
     return View(
-        subject=f"{content.count} more since {since} - {about}",
+        subject=f"{lead} - {_about(content)}",
         tone="plain",
-        label="Summary",
-        heading=f"{content.count} more since {since}",
+        label="Recovered" if content.cause is Cause.RECOVERED else "Summary",
+        heading=lead,
         facts=_facts(
             ("Camera", one_line(content.camera)),
             ("Zone", listed(content.zones, 8)),
             ("Since", times.full(content.since, head.timezone)),
         ),
-        paragraphs=(f"{plural(content.count, 'incident was', 'incidents were')} recorded without a mail. {reason}",),
+        paragraphs=(_REASONS[content.cause].format(plural(content.count, "incident was", "incidents were")),),
         link=content.link,
         link_text="See the recordings",
         notes=_clock_notes(content.since),
@@ -121,21 +121,17 @@ def _summary(content: Summary, head: Letterhead) -> View:
 
 
 def _digest(content: Digest, head: Letterhead) -> View:
-    seen = content.sightings
-    count = plural(len(seen), "recovered incident" if content.recovered else "late alert")
-    first, last = (times.short(seen[end].opened, head.timezone, beside=head.written) for end in (0, -1))
-    if content.recovered:
-        why = "The device's database was lost and rebuilt from the recordings. Some of these you may know already."
-    else:
-        why = "The device could not send mail when these happened. Each is told here once, and in no other mail."
+    began = [_began(entry) for entry in content.entries]
+    count = plural(sum(entry.count if isinstance(entry, Summary) else 1 for entry in content.entries), "incident")
+    first, last = (times.short(began[end], head.timezone, beside=head.written) for end in (0, -1))
     return View(
-        subject=f"{count}: {first}" + (f" to {last}" if len(seen) > 1 else ""),
+        subject=f"{count} while offline: {first}" + (f" to {last}" if last != first else ""),
         tone="alert",
-        label="Recovered" if content.recovered else "Late alerts",
-        heading=count,
-        paragraphs=(why,),
-        cards=_cards(seen, head.timezone),
-        notes=_clock_notes(*(sighting.opened for sighting in seen)),
+        label="Late alerts",
+        heading=f"{count} while offline",
+        paragraphs=("The device could not send mail when these happened. Each is told here, and in no other mail.",),
+        cards=_cards(content.entries, head.timezone),
+        notes=_clock_notes(*began),
         origin=origin(head),
     )
 
@@ -156,24 +152,33 @@ def _notice(content: Notice, head: Letterhead) -> View:
     )
 
 
-def _cards(seen: tuple[Sighting, ...], timezone: str) -> tuple[Card, ...]:
+def _cards(entries: tuple[Sighting | Summary, ...], timezone: str) -> tuple[Card, ...]:
     cards = []
     pictures = 0
-    for sighting in seen:
+    for entry in entries:
+        shown = isinstance(entry, Sighting) and bool(entry.picture)
         cards.append(
             Card(
-                title=_place(sighting),
-                when=times.row(sighting.opened, timezone),
-                link=sighting.link,
-                picture=pictures if sighting.picture else None,
+                title=_place(entry) if isinstance(entry, Sighting) else f"{entry.count} more at {_about(entry)}",
+                when=times.row(_began(entry), timezone),
+                link=entry.link,
+                picture=pictures if shown else None,
             )
         )
-        pictures += 1 if sighting.picture else 0
+        pictures += shown
     return tuple(cards)
+
+
+def _began(entry: Sighting | Summary) -> Stamp:
+    return entry.opened if isinstance(entry, Sighting) else entry.since
 
 
 def _place(sighting: Sighting) -> str:
     return _at(sighting.camera, sighting.zones)
+
+
+def _about(summary: Summary) -> str:
+    return _at(summary.camera, summary.zones) if summary.camera else "all cameras"
 
 
 def _at(camera: str, zones: tuple[str, ...]) -> str:

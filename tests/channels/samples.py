@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from edged.base.clock import Stamp
-from edged.channels.content import Alert, AlertContent, Digest, HeldBy, Letterhead, Notice, Sighting, Summary
+from edged.channels.content import Alert, AlertContent, Cause, Digest, Letterhead, Notice, Sighting, Summary
 
 NOON = 1_795_352_551.0  # Sunday 22 November 2026, 13:02:31 UTC
 
@@ -87,10 +87,12 @@ def contents(shown: bytes | None = None) -> dict[str, AlertContent]:
     )
     return {
         "alert": Alert(sighting=sighting(shown=shown)),
-        "summary": Summary(count=3, since=stamp(NOON - 50), held_by=HeldBy.COOLDOWN, camera="Front door", link=LINK),
-        "cap": Summary(count=12, since=stamp(NOON - 1800), held_by=HeldBy.CAP),
-        "digest": Digest(sightings=outage),
-        "recovered": Digest(sightings=outage[:1], recovered=True),
+        "summary": Summary(count=3, since=stamp(NOON - 50), cause=Cause.COOLDOWN, camera="Front door", link=LINK),
+        "cap": Summary(count=12, since=stamp(NOON - 1800), cause=Cause.CAP),
+        "digest": Digest(
+            entries=(*outage, Summary(count=2, since=stamp(NOON - 81_000), cause=Cause.COOLDOWN, camera="Till"))
+        ),
+        "recovered": Summary(count=5, since=stamp(NOON - 90_000), cause=Cause.RECOVERED),
         "system": Notice(
             title="Camera Front door gives no pictures",
             text="No frame has arrived for 12 s. edged keeps trying to reopen it.\n\nRecording of the others goes on.",
