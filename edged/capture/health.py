@@ -1,0 +1,141 @@
+"""A camera's health, judged from signs that do not depend on each other, for each of them can lie alone."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edged.model import Sign
+
+if TYPE_CHECKING:
+    from edged.capture.settings import HealthSettings
+    from edged.model import Frame
+
+_BRIGHT = 99.5  # percentile: a lamp post alone does not make a night picture bright, sensor noise even less
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vitals:
+    """What was observed since a camera was opened; times are mono, None for never."""
+
+    opened: float
+    frame: float | None = None  # the newest frame arrived
+    packet: float | None = None  # the newest packet was handed to the recorder
+    first: float | None = None  # the first frame arrived
+    changed: float | None = None  # a frame differed from the one before
+    changes: int = 0  # how often that was so
+    bright: float | None = None  # a frame was not dark
+    error: str = ""  # the exception that ended it
+    ended: bool = False
+
+
+def delivers(vitals: Vitals, *, was_frozen: bool) -> bool:
+    """Return whether pictures come and are recorded; after a frozen picture, only when they change again."""
+    return vitals.frame is not None and vitals.packet is not None and vitals.changes > int(was_frozen)
+
+
+def last_good(vitals: Vitals, signs: frozenset[Sign] = frozenset()) -> float | None:
+    """Return when the last good picture came, of a camera with these signs; None without any."""
+    times = [vitals.frame, vitals.packet, vitals.changed if Sign.FROZEN in signs else vitals.frame]
+    return min((time for time in times if time is not None), default=None)
+
+
+def back_since(vitals: Vitals, lost: float) -> float:
+    """Return when the first picture came after pictures were lost at `lost`, of a camera that delivers again."""
+    times = [time for time in (vitals.first, vitals.frame) if time is not None and time > lost]
+    return min(times, default=lost)
+
+
+def hopeless(vitals: Vitals, settings: HealthSettings, signs: frozenset[Sign], now: float) -> bool:
+    """Return whether to open an ill camera anew, rather than wait whether it goes on by itself."""
+    if signs & {Sign.EXCEPTION, Sign.ENDED, Sign.FROZEN}:
+        return True
+    return any(newest is None or now - newest > settings.stuck for newest in (vitals.frame, vitals.packet))
+
+
+def judge(vitals: Vitals, settings: HealthSettings, *, sensor: bool, now: float) -> tuple[frozenset[Sign], str]:
+    """Return the signs of illness and, for a person, what they mean; no signs and "" of a healthy camera.
+
+    `sensor` says that a real sensor makes the pictures: its noise never repeats, so identical ones are frozen.
+    """
+    if vitals.error:
+        return frozenset({Sign.EXCEPTION}), vitals.error
+    if vitals.ended:
+        return frozenset({Sign.ENDED}), "the stream has ended"
+    found: dict[Sign, str] = {}
+    if (age := _silence(vitals.frame, vitals, settings, now)) is not None:
+        found[Sign.NO_FRAMES] = f"no picture for {age:.0f} s"
+    if (age := _silence(vitals.packet, vitals, settings, now)) is not None:
+        found[Sign.NO_PACKETS] = f"nothing to record for {age:.0f} s"
+    if not found:
+        found = _look(vitals, settings, sensor=sensor, now=now)
+    return frozenset(found), ", ".join(found.values())
+
+
+def _silence(newest: float | None, vitals: Vitals, settings: HealthSettings, now: float) -> float | None:
+    if newest is None:
+        age = now - vitals.opened
+        return age if age > settings.first_picture else None
+    return now - newest if now - newest > settings.silence else None
+
+
+def _look(vitals: Vitals, settings: HealthSettings, *, sensor: bool, now: float) -> dict[Sign, str]:
+    """Judge the picture itself. A dark one may well be identical for hours, so it is not called frozen."""
+    if vitals.frame is None:
+        return {}
+    dark = now - (vitals.bright if vitals.bright is not None else vitals.opened)
+    if dark > settings.dark:
+        return {Sign.DARK: f"the picture has been dark for {dark:.0f} s"}
+    frozen = now - (vitals.changed if vitals.changed is not None else vitals.opened)
+    if sensor and 0 < settings.frozen < frozen:
+        return {Sign.FROZEN: f"the picture has been frozen for {frozen:.0f} s"}
+    return {}
+
+
+class Observer:
+    """Keeps the vitals of one opening: told of each packet and frame by the camera's thread, read by the loop."""
+
+    def __init__(self, settings: HealthSettings, opened: float) -> None:
+        self._settings = settings
+        self._opened = opened
+        self._frame: float | None = None
+        self._packet: float | None = None
+        self._first: float | None = None
+        self._changed: float | None = None
+        self._changes = 0
+        self._bright: float | None = None
+        self._content: int | None = None
+        self.error = ""
+        self.ended = False
+
+    def packet(self, now: float) -> None:
+        """Note that a packet was handed to the recorder."""
+        self._packet = now
+
+    def frame(self, frame: Frame, now: float) -> None:
+        """Note a frame, whether it differs from the one before and whether it is dark."""
+        content = zlib.crc32(np.ascontiguousarray(frame.luma).data)
+        if content != self._content:
+            self._content, self._changed = content, now
+            self._changes += 1
+        if np.percentile(frame.luma[::4, ::4], _BRIGHT) > self._settings.dark_level:
+            self._bright = now
+        self._frame = now
+        self._first = now if self._first is None else self._first
+
+    def vitals(self) -> Vitals:
+        """Return what was observed so far."""
+        return Vitals(
+            opened=self._opened,
+            frame=self._frame,
+            packet=self._packet,
+            first=self._first,
+            changed=self._changed,
+            changes=self._changes,
+            bright=self._bright,
+            error=self.error,
+            ended=self.ended,
+        )
