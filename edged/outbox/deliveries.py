@@ -128,14 +128,24 @@ def set_upload_url(connection: Connection, delivery: int, url: str | None) -> No
     connection.execute("UPDATE deliveries SET upload_url = ? WHERE id = ? AND state = 'pending'", (url, delivery))
 
 
-def complete(connection: Connection, delivery: int, receipt: Receipt | None) -> bool:
-    """Note that the delivery arrived; False if that was known, or nobody waits for it any more."""
+def complete(connection: Connection, delivery: int, receipt: Receipt | None, now: Stamp) -> bool:
+    """Note that the delivery arrived; False if that was known, or nobody waits for it any more.
+
+    The receipt proves the file only if it is about these very bytes and its degree permits deletion.
+    """
+    file = connection.execute(
+        "SELECT files.size, files.sha256 FROM deliveries JOIN files ON files.id = subject WHERE deliveries.id = ?",
+        (delivery,),
+    ).fetchone()
+    same = receipt is not None and file is not None and tuple(file) == (receipt.size, receipt.sha256)
     changed = connection.execute(
-        "UPDATE deliveries SET state = 'done', receipt = ?, proven = ?, sending = 0, message = NULL, last_error = ''"
+        "UPDATE deliveries SET state = 'done', receipt = ?, proven = ?, sending = 0, message = NULL, last_error = '',"
+        " done_wall = ?, done_mono = ?, done_boot = ?, done_synced = ?"
         " WHERE id = ? AND state IN ('pending', 'held', 'dead')",
         (
             None if receipt is None else receipts.to_json(receipt).decode(),
-            receipt is not None and receipt.permits_deletion,
+            receipt is not None and same and receipt.permits_deletion,
+            *rows.put_stamp(connection, now),
             delivery,
         ),
     )
@@ -165,10 +175,11 @@ def renew(connection: Connection, delivery: int) -> None:
 
 
 def redrive(connection: Connection, delivery: int, now: float) -> bool:
-    """Send a dead, held or waiting delivery at once, with a new budget; False if it is done, dropped or unknown."""
+    """Send a dead, held or waiting delivery at once, with a new budget; False if it is over or its file is gone."""
     changed = connection.execute(
         "UPDATE deliveries SET state = 'pending', due = ?, attempts = 0"
-        " WHERE id = ? AND state IN ('pending', 'held', 'dead')",
+        " WHERE id = ? AND state IN ('pending', 'held', 'dead')"
+        " AND NOT EXISTS (SELECT 1 FROM files WHERE files.id = subject AND deleted IS NOT NULL)",
         (now, delivery),
     )
     return changed.rowcount == 1
@@ -186,7 +197,7 @@ def drop(connection: Connection, delivery: int, now: Stamp) -> bool:
     row = connection.execute("SELECT * FROM deliveries WHERE id = ?", (delivery,)).fetchone()
     reason = f"dropped by a person, undelivered to {row['destination']}"
     loss = Loss(what=row["kind"], name=row["key"], incident=row["incident"], bytes=row["size"], reason=reason, at=now)
-    ledger.add_loss(connection, loss)
+    ledger.add_loss(connection, loss, told=True)  # by the person who gave the order
     return True
 
 

@@ -59,13 +59,23 @@ def report_gaps(connection: Connection, told: Collection[LedgerGap]) -> None:
         connection.execute(f"UPDATE gaps SET reported = 1 WHERE id = ? AND end_wall {ended}", (entry.id,))  # noqa: S608
 
 
-def add_loss(connection: Connection, loss: Loss) -> None:
-    """Enter a loss."""
+def add_loss(connection: Connection, loss: Loss, *, told: bool = False) -> None:
+    """Enter a loss; `told` when people know of it already."""
     connection.execute(
-        "INSERT INTO losses (what, name, incident, bytes, reason, at_wall, at_mono, at_boot, at_synced)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (loss.what, loss.name, loss.incident, loss.bytes, loss.reason, *rows.put_stamp(connection, loss.at)),
+        "INSERT INTO losses (what, name, incident, bytes, reason, at_wall, at_mono, at_boot, at_synced, reported)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(loss.what, loss.name, loss.incident, loss.bytes, loss.reason, *rows.put_stamp(connection, loss.at)),
+            told,
+        ),
     )
+
+
+def take_untold_losses(connection: Connection) -> tuple[Loss, ...]:
+    """Return the losses of which nobody was told, oldest first, and count them as told from now on."""
+    found = connection.execute("SELECT * FROM losses WHERE reported = 0 ORDER BY id").fetchall()
+    connection.execute("UPDATE losses SET reported = 1 WHERE reported = 0")
+    return tuple(_loss(connection, row) for row in found)
 
 
 def losses(connection: Connection, limit: int) -> tuple[Loss, ...]:

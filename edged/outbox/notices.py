@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
 from typing import TYPE_CHECKING
 
 from edged.model import DeliveryKind
-from edged.outbox import deliveries, rows
+from edged.outbox import deliveries, ledger, rows
+from edged.outbox.nouns import Notice, NoticeKind
 from edged.outbox.policy import POLICY, Draft, drafts_key
 
 if TYPE_CHECKING:
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from edged.base.clock import Stamp
-    from edged.outbox.nouns import Notice
+
+_NAMED = 5  # losses that a notice names; the page lists them all
 
 
 def enter(connection: Connection, notice: Notice, destinations: Sequence[str], now: Stamp) -> bool:
@@ -44,6 +47,26 @@ def enter(connection: Connection, notice: Notice, destinations: Sequence[str], n
     ]
     deliveries.insert(connection, drafts, now)
     return True
+
+
+def tell_losses(connection: Connection, destinations: Sequence[str], now: Stamp) -> int:
+    """Enter one notice about the losses of which nobody was told; return how many those are."""
+    losses = ledger.take_untold_losses(connection)
+    if not losses:
+        return 0
+    reasons = "; ".join(dict.fromkeys(loss.reason for loss in losses))
+    names = ", ".join(f"{loss.what} {loss.name}" for loss in losses[:_NAMED])
+    more = f" and {len(losses) - _NAMED} more" if len(losses) > _NAMED else ""
+    notice = Notice(
+        id=secrets.token_hex(16),
+        kind=NoticeKind.SYSTEM,
+        since=losses[0].at,
+        text=f"Lost: {names}{more}. Why: {reasons}.",
+        incident=losses[0].incident,
+        count=len(losses),
+    )
+    enter(connection, notice, destinations, now)
+    return len(losses)
 
 
 def find(connection: Connection, notice: str) -> Notice | None:

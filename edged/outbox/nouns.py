@@ -94,13 +94,12 @@ class StoredFile:
     id: str
     what: str  # "clip", "snapshot", "document"
     incident: str | None
-    name: str
     path: Path
     size: int
-    sha256: str
     taken: Stamp
-    manual: bool  # of an incident that a person started
-    open: bool  # its incident still goes on
-    alerted: bool  # its incident raised an alert of its own
-    proven: bool  # the receiver, or where there is none another store, proved that it has it
-    unsettled: bool  # a delivery of it waits, or is dead without another's proof
+    manual: bool = False  # of an incident that a person started
+    open: bool = False  # its incident still goes on
+    alerted: bool = False  # its incident raised an alert of its own
+    proven: Stamp | None = None  # since when it is proven to be elsewhere
+    queued: bool = False  # at least one delivery of it was ever entered
+    unsettled: bool = False  # a delivery of it waits, for the line or for a person

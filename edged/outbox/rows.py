@@ -40,8 +40,8 @@ def boot_number(connection: Connection, boot: str) -> int:
 
 def get_stamp(connection: Connection, row: Row, name: str) -> Stamp:
     """Return the stamp in the columns `name`_..., corrected when its boot's clock was set later."""
-    wall, mono, synced = row[f"{name}_wall"], row[f"{name}_mono"], bool(row[f"{name}_synced"])
     boot = connection.execute("SELECT boot, epoch FROM boots WHERE id = ?", (row[f"{name}_boot"],)).fetchone()
+    wall, mono, synced = row[f"{name}_wall"], row[f"{name}_mono"], bool(row[f"{name}_synced"])
     if not synced and boot["epoch"] is not None:
         wall, synced = boot["epoch"] + mono, True
     return Stamp(wall=wall, mono=mono, boot=boot["boot"], synced=synced)

@@ -99,7 +99,11 @@ CREATE TABLE deliveries (
     created_wall  REAL NOT NULL,
     created_mono  REAL NOT NULL,
     created_boot  INTEGER NOT NULL REFERENCES boots (id),
-    created_synced INTEGER NOT NULL
+    created_synced INTEGER NOT NULL,
+    done_wall     REAL,                  -- the four are NULL until it is done
+    done_mono     REAL,
+    done_boot     INTEGER REFERENCES boots (id),
+    done_synced   INTEGER
 );
 -- Claiming asks once per lane, destination and priority and takes the first row: no sort, no scan past what waits for a
 -- closed destination. `id` makes the order of equal due times that of commit.
@@ -133,7 +137,7 @@ CREATE TABLE notices (
     since_mono    REAL NOT NULL,
     since_boot    INTEGER NOT NULL REFERENCES boots (id),
     since_synced  INTEGER NOT NULL
-) WITHOUT ROWID;
+);
 
 -- The ledger of times without pictures.
 CREATE TABLE gaps (
@@ -165,6 +169,6 @@ CREATE TABLE losses (
     at_mono   REAL NOT NULL,
     at_boot   INTEGER NOT NULL REFERENCES boots (id),
     at_synced INTEGER NOT NULL,
-    reported  INTEGER NOT NULL DEFAULT 0
+    reported  INTEGER NOT NULL DEFAULT 0  -- 1 once people were told
 );
 CREATE INDEX losses_unreported ON losses (id) WHERE reported = 0;

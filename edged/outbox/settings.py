@@ -37,19 +37,20 @@ class OutboxSettings:
 
     # Most bytes of clips, snapshots and documents together; 0B: only the free space limits them.
     quota: Size = Size(0)
-    # Free space of the disk under which it is said, and under which incidents go on with a snapshot only:
-    # whichever of share and bytes is reached first.
+    # Free space under which it is said and proven files go, oldest first; and under which incidents go on with a
+    # snapshot only. Of share and size the smaller counts: 5 % of a large disk is room enough.
     warn_share: Share = Share(0.10)
-    warn_free: Size = Size(1_000_000_000)
+    warn_free: Size = Size(4_000_000_000)
     critical_share: Share = Share(0.05)
-    critical_free: Size = Size(500_000_000)
+    critical_free: Size = Size(2_000_000_000)
     # How long clips and documents are kept after they are proven to be elsewhere, and snapshots after they were taken.
     keep_clips: Duration = Duration(30 * 86400.0)
     keep_snapshots: Duration = Duration(90 * 86400.0)
     # Delete a clip as soon as it is proven to be elsewhere.
     delete_after_proof: bool = False
-    # Delete what was never delivered, too, once it is this old; 0s: only when the disk would fill.
-    keep_undelivered: Duration = Duration(0.0)
+    # Delete undelivered files, too, where space is critical or the quota used up: lowest value first, each entered as
+    # a loss. Without it that happens only when the disk is all but full. A box without a receiver wants it.
+    delete_undelivered: bool = False
     # The law's limit: nothing is kept longer, proven or not. 0s: none.
     legal_limit: Duration = Duration(0.0)
     # How long rows of finished deliveries, reported gaps and incidents without files are kept.

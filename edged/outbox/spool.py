@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SIDECAR = "incident.json"
 _BALLAST = 1024 * 1024  # bytes; enough for SQLite's log to grow by some hundred deleted rows
 _PIECE = 1024 * 1024  # bytes read and hashed at once
+_PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,15 +106,18 @@ class Spool:
         document = secrets.token_hex(16)
         directory = self.documents / document
         make_directory(directory)
-        target = directory / source.name
+        # a name that is not UTF-8 can't be in a row; the receiver names its files itself anyway
+        target = directory / source.name.encode(errors="replace").decode()
         try:
             size, digest = _copy(source, target)
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        # a name that is not UTF-8 keeps its bytes on the disk, and gets a readable name in the rows
-        name = source.name.encode(errors="replace").decode()
-        return Document(id=document, name=name, path=target, size=size, sha256=digest, added=stamp(clock))
+        return Document(id=document, name=target.name, path=target, size=size, sha256=digest, added=stamp(clock))
+
+    def found_documents(self) -> tuple[Path, ...]:
+        """Return every whole document in the spool, with or without a row."""
+        return tuple(sorted(path for path in self.documents.glob("*/*") if path.name != _PARTIAL))
 
     def delete(self, path: Path) -> None:
         """Remove a file for good, and its directory with the sidecar once nothing else is in it."""
@@ -188,13 +192,16 @@ def digest_of(path: Path) -> tuple[int, str]:
 
 
 def _copy(source: Path, target: Path) -> tuple[int, str]:
+    # under another name first: what bears a document's name is whole
+    partial = target.with_name(_PARTIAL)
     digest, size = hashlib.sha256(), 0
-    with source.open("rb") as reading, target.open("xb") as writing:
+    with source.open("rb") as reading, partial.open("wb") as writing:
         while piece := reading.read(_PIECE):
             digest.update(piece)
             size += len(piece)
             writing.write(piece)
         writing.flush()
         os.fsync(writing.fileno())
+    partial.rename(target)
     sync_directory(target.parent)
     return size, digest.hexdigest()

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from edged.base.clock import stamp
-from edged.outbox import deliveries, files, incidents, ledger, notices, queries, windows
+from edged.outbox import deliveries, files, incidents, ledger, notices, pruning, queries, windows
 from edged.outbox.opening import open_sound
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Outbox:
         self.root: Path = database.path.parent
         self.rebuilt = rebuilt
         self._clock = clock
+        self.commits = 0  # since it was opened
         self._subscribers: list[asyncio.Event] = []
 
     async def close(self) -> None:
@@ -153,7 +154,8 @@ class Outbox:
 
     async def complete(self, delivery: int, receipt: Receipt | None) -> bool:
         """Note that the delivery arrived; False if that was known."""
-        return await self._write(lambda tx: deliveries.complete(tx, delivery, receipt))
+        now = self._now()
+        return await self._write(lambda tx: deliveries.complete(tx, delivery, receipt, now))
 
     async def retry(self, delivery: int, due: float, error: str, *, costs: bool, possibly: bool = False) -> None:
         """Put a delivery off until `due` (mono); `possibly`: it may have arrived all the same."""
@@ -178,7 +180,7 @@ class Outbox:
         return await self._write(lambda tx: deliveries.drop(tx, delivery, now))
 
     async def lose(self, delivery: int, reason: str) -> bool:
-        """Note that a delivery's file is missing or changed: dead with all others of the file, one loss entered."""
+        """Note that a delivery's file is missing or changed: nothing of it waits any more, and the loss is entered."""
         now = self._now()
         return await self._write(lambda tx: files.lose(tx, delivery, reason, now))
 
@@ -266,10 +268,33 @@ class Outbox:
         """Return every file that is not deleted."""
         return await self._read(lambda tx: files.kept(tx, self.root))
 
-    async def delete_file(self, file: str, reason: str, *, loss: bool) -> bool:
-        """Note that a file is to be deleted, before it is; False if that was known."""
+    async def kept_bytes(self) -> int:
+        """Return the size of all files that are not deleted."""
+        return await self._read(files.kept_bytes)
+
+    async def deleted_paths(self) -> tuple[Path, ...]:
+        """Return where the deleted files lay."""
+        return await self._read(lambda tx: files.deleted_paths(tx, self.root))
+
+    async def delete_file(self, file: str, reason: str) -> bool | None:
+        """Note that a file is gone or about to go; True if that is a loss, False if it was proven, None if known."""
         now = self._now()
-        return await self._write(lambda tx: files.delete(tx, file, reason, loss=loss, now=now))
+        return await self._write(lambda tx: files.delete(tx, file, reason, now))
+
+    async def enqueue(self, drafts: Sequence[Draft]) -> int:
+        """Enter deliveries that were missed; return how many are new."""
+        now = self._now()
+        return await self._write(lambda tx: deliveries.insert(tx, drafts, now))
+
+    async def tell_losses(self, destinations: Sequence[str]) -> int:
+        """Draft one alert about the losses of which nobody was told yet; return how many those are."""
+        now = self._now()
+        return await self._write(lambda tx: notices.tell_losses(tx, destinations, now))
+
+    async def prune(self, keep: float) -> int:
+        """Delete the rows of what was finished more than `keep` seconds ago; return how many."""
+        now = self._now()
+        return await self._write(lambda tx: pruning.prune(tx, keep, now))
 
     async def counts(self) -> Counts:
         """Count deliveries by what became of them."""
@@ -301,6 +326,7 @@ class Outbox:
 
     async def _commit(self, transaction: Callable[[Connection], T]) -> T:
         result = await self.database.run(transaction)
+        self.commits += 1
         for event in self._subscribers:
             event.set()
         return result
