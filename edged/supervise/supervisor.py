@@ -45,8 +45,8 @@ class Status(StrEnum):
 class Task:
     """One row of the table: `start` makes the coroutine, `deadline` is its longest healthy silence in seconds.
 
-    `stage` orders the stop (lowest first); `stop`, where given, asks the task to end by itself within `patience`
-    seconds before it is cancelled. A critical task that is silent or degraded keeps systemd's watchdog unfed.
+    `stage` orders the stop (lowest first); the task is cancelled, then `stop`, where given, has `patience` seconds
+    to bring what it left open to its end. A critical task that is silent or degraded keeps systemd's watchdog unfed.
     """
 
     name: str
@@ -161,17 +161,15 @@ class _Worker:
     async def stop(self) -> None:
         self._stopping = True
         job = self._job
-        if job is None or job.done():
-            return
+        if job is not None and not job.done():
+            job.cancel()
+            await asyncio.wait({job}, timeout=_GRACE)
+            if not job.done():
+                log.error("task did not stop", task=self.task.name)
         if self.task.stop is not None:
-            await self._ask_to_stop(self.task.stop)
-            await asyncio.wait({job}, timeout=0 if job.done() else 0.1)
-        job.cancel()
-        await asyncio.wait({job}, timeout=_GRACE)
-        if not job.done():
-            log.error("task did not stop", task=self.task.name)
+            await self._bring_to_end(self.task.stop)
 
-    async def _ask_to_stop(self, stop: Callable[[], Awaitable[None]]) -> None:
+    async def _bring_to_end(self, stop: Callable[[], Awaitable[None]]) -> None:
         try:
             async with asyncio.timeout(self.task.patience):
                 await stop()
