@@ -97,7 +97,7 @@ class Pacer:
 
 
 def scheduled_rate(settings: PushSettings, zone: ZoneInfo, clock: Clock) -> Callable[[], float | None]:
-    """Return a function for the rate of now: the first entry of the time-table that holds the time, else the general."""
+    """Return a function that tells the rate: of the first entry of the time-table that holds now, else the general."""
     spans = [(parse_span(hours.when), hours.rate) for hours in settings.timetable]
     minute, current = -1, settings.rate
 

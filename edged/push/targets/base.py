@@ -22,7 +22,8 @@ class Errand:
     urgency: int  # the delivery's priority: 1 is most urgent
     upload_url: str | None  # where an earlier attempt left off
     created: Callable[[str], Awaitable[None]]  # to be awaited with the upload's address before bytes are sent to it
-    progress: Callable[[int], None]  # told how many bytes the target holds
+    progress: Callable[[int], None]  # told how many bytes the target is known to hold
+    sending: Callable[[int], None]  # told up to where bytes have left
 
 
 class Target(Protocol):

@@ -80,7 +80,7 @@ class FolderTarget:
             while not (await asyncio.wait({call}, timeout=min(_LOOK, limit / 4)))[0]:
                 if copy.moved != done:
                     done, since = copy.moved, loop.time()
-                    errand.progress(min(done, errand.manifest.size))
+                    errand.sending(min(done, errand.manifest.size))
                 elif loop.time() - since > limit:
                     raise NoAnswerError(f"{where} did not answer for {limit:.0f} s; look at its disk or network")
             return call.result()

@@ -1,0 +1,66 @@
+"""A part of a file as the body of a request: read off the loop, given out piece by piece at the pacer's pace."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from edged.base.errors import FileLostError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from edged.push.targets.base import Errand
+    from edged.push.throttle import Pacer
+
+_READ = 1024 * 1024  # bytes read from the disk at a time
+
+
+class FileBody:
+    """`length` bytes at `offset` of the open file `descriptor`; use it for one request.
+
+    `given` counts the bytes handed to the connection; `waiting` is True while the pacer lets nothing through, so that
+    our own patience is not taken for the peer's silence; `error` is what went wrong with the file.
+    """
+
+    def __init__(self, descriptor: int, *, offset: int, length: int, pacer: Pacer, errand: Errand) -> None:
+        self.length = length
+        self.given = 0
+        self.waiting = False
+        self.error: FileLostError | None = None
+        self._descriptor = descriptor
+        self._offset = offset
+        self._pacer = pacer
+        self._errand = errand
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give the pieces, none larger than the pacer wants."""
+        while self.given < self.length:
+            block = memoryview(await self._read())
+            while block:
+                piece = block[: self._pacer.piece()]
+                await self._turn(len(piece))
+                yield bytes(piece)
+                self.given += len(piece)
+                self._errand.sending(self._offset + self.given)
+                block = block[len(piece) :]
+
+    async def _turn(self, size: int) -> None:
+        self.waiting = True
+        try:
+            await self._pacer.take(self._errand.urgency, size)
+        finally:
+            self.waiting = False
+
+    async def _read(self) -> bytes:
+        want = min(_READ, self.length - self.given)
+        try:
+            block = await asyncio.to_thread(os.pread, self._descriptor, want, self._offset + self.given)
+        except OSError as error:
+            self.error = FileLostError(f"the file can't be read any more: {error.strerror}")
+            raise self.error from error
+        if not block:
+            self.error = FileLostError("the file has become shorter while it was sent")
+            raise self.error
+        return block

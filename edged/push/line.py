@@ -1,0 +1,266 @@
+"""One line to the receiver: signed requests over one connection at a time, counted, watched and cut when dead.
+
+aiohttp's own time limits don't see a body that is stuck, and TCP by itself takes many minutes to give a peer up. So
+three things end a dead exchange: TCP_USER_TIMEOUT and keep-alive in the kernel, and here a watch on the bytes that the
+peer's kernel acknowledges. What is cut is reset, not drained: it would be paid for and arrive too late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from edged.base.errors import NoAnswerError
+from edged.push.link import Outcome, Sighting
+from edged.push.replies import TOO_LARGE, Answer, refusal
+from edged.wire.signing import TIME_HEADER, WINDOW, sign_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aiohttp.client_middlewares import ClientHandlerType
+    from yarl import URL
+
+    from edged.base.clock import Clock
+    from edged.push.body import FileBody
+    from edged.push.link import LinkWatch
+    from edged.push.settings import ReceiverSettings
+    from edged.push.traffic import Traffic
+
+_NOTSENT_LOWAT = 25  # TCP_NOTSENT_LOWAT, tcp(7)
+_UNSENT = 128 * 1024  # bytes that may wait in the kernel: what an alert would have to wait behind
+_PROBES = 3  # unanswered keep-alive probes until the peer counts as gone
+_BODY_LIMIT = 64 * 1024  # bytes kept of an answer's body
+_UNAUTHORISED = 401
+_TICK = 1.0  # seconds between looks at a request under way
+
+
+class Credentials:
+    """How requests are authorised: signed with the device's key, with a bearer token, or not at all."""
+
+    def __init__(self, *, device: str = "", key: str = "", bearer: str = "") -> None:
+        self.device = device
+        self.key = key
+        self._bearer = bearer
+        self._ahead = 0.0  # the receiver's clock minus ours, in seconds, once it refused ours
+
+    @property
+    def signs(self) -> bool:
+        """Whether the peer is edged's own receiver."""
+        return bool(self.key)
+
+    def learn(self, server_time: str, wall: float) -> bool:
+        """Take the receiver's time from a refusal; False if ours (`wall`) was not the reason."""
+        if not server_time.isdecimal() or abs(int(server_time) - wall - self._ahead) < WINDOW / 2:
+            return False
+        self._ahead = int(server_time) - wall
+        return True
+
+    def header(self, request: Request, wall: float) -> dict[str, str]:
+        """Return the header that authorises `request` at our wall time."""
+        if self._bearer:
+            return {"Authorization": f"Bearer {self._bearer}"}
+        if not self.key:
+            return {}
+        value = sign_request(
+            key=self.key,
+            device=self.device,
+            method=request.method,
+            target=request.url.raw_path_qs,
+            time=wall + self._ahead,
+            headers=request.headers,
+            body=request.body if isinstance(request.body, bytes) else None,
+        )
+        return {"Authorization": value}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One request. `sink`, where given, takes the answer's body piece by piece instead of its being kept."""
+
+    method: str
+    url: URL
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | FileBody = b""
+    sink: Callable[[bytes], object] | None = None
+    authorise: bool = True
+
+
+class Line:
+    """A connection to the receiver, opened when needed and kept while it is used. Not for two requests at once."""
+
+    def __init__(
+        self,
+        settings: ReceiverSettings,
+        credentials: Credentials,
+        *,
+        clock: Clock,
+        link: LinkWatch | None,
+        traffic: Traffic,
+    ) -> None:
+        self.credentials = credentials
+        self.traffic = traffic
+        self._settings = settings
+        self._clock = clock
+        self._link = link
+        self._session: aiohttp.ClientSession | None = None
+
+    async def ask(self, request: Request, *, doing: str) -> Answer:
+        """Send one request and return the receiver's answer, whatever its status.
+
+        A request refused for its time is signed once more with the receiver's. Raises NoAnswerError ("can't `doing`:
+        why") if nothing came back, or not from the receiver itself.
+        """
+        answer = await self._ask(request, doing)
+        told = answer.headers.get(TIME_HEADER, "") if answer.status == _UNAUTHORISED else ""
+        if request.authorise and self.credentials.signs and self.credentials.learn(told, self._clock.wall()):
+            if not isinstance(request.body, bytes):
+                raise NoAnswerError(
+                    f"can't {doing}: this device's clock is off; the receiver's time is used from now on"
+                )
+            answer = await self._ask(request, doing)
+        return answer
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _ask(self, request: Request, doing: str) -> Answer:
+        try:
+            answer = await self._watched(request)
+        except (aiohttp.ClientError, OSError, TimeoutError, NoAnswerError) as error:
+            self._saw(Sighting(outcome=Outcome.SILENT, reason=_reason(error)))
+            raise NoAnswerError(f"can't {doing}: {_reason(error)}") from error
+        if not answer.genuine and request.sink is None and answer.status != TOO_LARGE:
+            refused = (
+                refusal(answer, doing)
+                if not answer.good
+                else NoAnswerError(f"can't {doing}: something between here and the receiver answered in its place")
+            )
+            down = answer.status >= 500  # noqa: PLR2004 -- a proxy before a receiver that is away
+            self._saw(Sighting(outcome=Outcome.SILENT if down else Outcome.CAPTIVE, reason=str(refused)))
+            raise refused
+        bare = isinstance(request.body, bytes) and request.sink is None
+        self._saw(Sighting(outcome=Outcome.ANSWERED, rtt=answer.seconds if bare else 0.0))
+        return answer
+
+    def _saw(self, seen: Sighting) -> None:
+        if self._link is not None:
+            self._link.saw(seen)
+
+    async def _watched(self, request: Request) -> Answer:
+        exchange = asyncio.ensure_future(self._exchange(request))
+        try:
+            await self._watch(exchange, request.body)
+        except BaseException:
+            self.traffic.abort()
+            exchange.cancel()
+            await asyncio.wait({exchange})
+            raise
+        if exchange.cancelled() or exchange.exception() is not None or _unfinished(request.body):
+            self.traffic.abort()
+        if not isinstance(request.body, bytes) and request.body.error is not None:
+            raise request.body.error
+        return exchange.result()
+
+    async def _watch(self, exchange: asyncio.Future[Answer], body: bytes | FileBody) -> None:
+        """Return when `exchange` is over; NoAnswerError when nothing has moved for too long."""
+        loop = asyncio.get_running_loop()
+        last, since = (-1, -1), loop.time()
+        while not (await asyncio.wait({exchange}, timeout=_TICK))[0]:
+            account = self.traffic.total()
+            moved = (account.acked, account.received)
+            if moved != last or (not isinstance(body, bytes) and body.waiting):
+                last, since = moved, loop.time()
+            limit = self._settings.progress_timeout if _unfinished(body) else self._settings.reply_timeout
+            if loop.time() - since > limit:
+                raise NoAnswerError(f"nothing moved for {limit:.0f} s")
+
+    async def _exchange(self, request: Request) -> Answer:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        headers = dict(request.headers)
+        if request.authorise:
+            headers |= self.credentials.header(request, self._clock.wall())
+        if not isinstance(request.body, bytes):
+            headers["Content-Length"] = str(request.body.length)
+        async with self._open().request(
+            request.method, request.url, headers=headers, data=request.body or None, allow_redirects=False
+        ) as response:
+            kept = bytearray()
+            async for piece in response.content.iter_any():
+                if request.sink is not None and response.ok:
+                    request.sink(piece)
+                elif len(kept) < _BODY_LIMIT:
+                    kept += piece
+            return Answer(
+                status=response.status, headers=response.headers, body=bytes(kept), seconds=loop.time() - begun
+            )
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                limit=1,
+                ssl=_trust(self._settings),
+                keepalive_timeout=self._settings.idle_timeout,
+                socket_factory=self._socket,
+            )
+            timeout = aiohttp.ClientTimeout(
+                total=None, connect=self._settings.connect_timeout, sock_connect=self._settings.sock_connect_timeout
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                middlewares=(_once,),
+            )
+        return self._session
+
+    def _socket(self, address: tuple[object, ...]) -> socket.socket:
+        family, kind, protocol = int(str(address[0])), int(str(address[1])), int(str(address[2]))
+        sock = self.traffic.socket(family, kind, protocol)
+        options = {
+            socket.TCP_USER_TIMEOUT: int(self._settings.user_timeout * 1000),
+            socket.TCP_KEEPIDLE: max(1, int(self._settings.keepalive)),
+            socket.TCP_KEEPINTVL: max(1, int(self._settings.keepalive / _PROBES)),
+            socket.TCP_KEEPCNT: _PROBES,
+            _NOTSENT_LOWAT: _UNSENT,
+        }
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in options.items():
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        return sock
+
+
+def _unfinished(body: bytes | FileBody) -> bool:
+    return not isinstance(body, bytes) and body.given < body.length
+
+
+def _trust(settings: ReceiverSettings) -> ssl.SSLContext | bool:
+    if settings.ca is None:
+        return True
+    return ssl.create_default_context(cafile=settings.ca)
+
+
+async def _once(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
+    # aiohttp silently repeats idempotent requests after these two errors; the line's owner decides that
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise NoAnswerError(_reason(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        problem = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
+        return f"the receiver's certificate is not accepted ({problem}); check its name, the authority and this clock"
+    if isinstance(error, TimeoutError):
+        return "no connection in time"
+    return str(error) or type(error).__name__

@@ -1,0 +1,81 @@
+"""What a receiver's answer means for a delivery: pure, one table for uploads, receipts, probes and heartbeats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edged.base.errors import (
+    CredentialsError,
+    DeliveryError,
+    NoAnswerError,
+    RefusedError,
+    RejectedError,
+    UploadGoneError,
+)
+from edged.wire import faults, tus
+from edged.wire.signing import TIME_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RECEIVER_HEADER = "Edged-Receiver"
+_MARKS = (RECEIVER_HEADER, TIME_HEADER, tus.RESUMABLE)
+_BUSY_PAUSE = 60.0  # seconds, when a busy peer names no time
+_LOCKED_PAUSE = 5.0  # seconds: another request on the same upload is still being ended
+_LONGEST_PAUSE = 3600.0  # seconds; a peer may ask for more, we look earlier
+
+_BUSY = frozenset({408, 425, 429, 503, 507})
+TOO_LARGE = 413
+_LOCKED = 423
+_SERVER = 500
+_FINAL: dict[int, type[DeliveryError]] = {
+    401: CredentialsError,
+    403: CredentialsError,
+    404: UploadGoneError,
+    410: UploadGoneError,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """An HTTP answer: `body` as far as it was kept, `seconds` from the request to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        """Whether the request was served."""
+        return 200 <= self.status < 300  # noqa: PLR2004 -- HTTP's class of success
+
+    @property
+    def genuine(self) -> bool:
+        """Whether the peer itself answered, and no portal or proxy in between: a tus server marks all its answers."""
+        return any(mark in self.headers for mark in _MARKS)
+
+
+def refusal(answer: Answer, doing: str) -> DeliveryError:
+    """Return the error that an answer other than success means while `doing` something ("create the upload")."""
+    if not answer.genuine:
+        return NoAnswerError(f"can't {doing}: something between here and the receiver answered HTTP {answer.status}")
+    told = faults.from_json(answer.status, answer.body)
+    text = f"can't {doing}: {told}"
+    pause = _pause(answer)
+    if pause is not None:
+        return RefusedError(text, retry_after=pause)
+    if answer.status >= _SERVER or told.fault.retry:
+        return RefusedError(text)
+    return _FINAL.get(answer.status, RejectedError)(text)
+
+
+def _pause(answer: Answer) -> float | None:
+    """Return for how many seconds the whole peer, not just this delivery, is to be left alone."""
+    if answer.status == _LOCKED:
+        return _LOCKED_PAUSE
+    if answer.status not in _BUSY:
+        return None
+    asked = answer.headers.get("Retry-After", "")
+    return min(float(asked), _LONGEST_PAUSE) if asked.isdecimal() else _BUSY_PAUSE

@@ -1,0 +1,120 @@
+"""What really went over the wire, as the kernel counts it: headers, TLS and retransmissions included.
+
+A socket's own account (TCP_INFO, tcp(7)) tells it apart from what merely waits in a buffer, which a program that
+counts its own writes can't; it is also the only honest sign that a peer still takes bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_INFO_SIZE = 256  # more than any kernel's struct tcp_info, which only grows
+_ACKED_RECEIVED = struct.Struct("=QQ")  # tcpi_bytes_acked, tcpi_bytes_received (Linux 4.1)
+_ACKED_AT = 120
+_SENT_RETRANS = struct.Struct("=QQ")  # tcpi_bytes_sent, tcpi_bytes_retrans (Linux 4.19)
+_SENT_AT = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """Bytes of one or more connections: `sent` with retransmissions, `acked` and `received` each once."""
+
+    sent: int = 0
+    again: int = 0  # of `sent`, retransmitted by the kernel
+    acked: int = 0
+    received: int = 0
+
+    @property
+    def once(self) -> int:
+        """Bytes that left, without what the kernel sent again."""
+        return self.sent - self.again
+
+    def __add__(self, other: Account) -> Account:
+        """Return both accounts in one."""
+        return Account(
+            sent=self.sent + other.sent,
+            again=self.again + other.again,
+            acked=self.acked + other.acked,
+            received=self.received + other.received,
+        )
+
+
+def account(sock: socket.socket) -> Account:
+    """Return the kernel's account of a TCP socket; an empty one if it has none."""
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_SIZE)
+    except OSError:
+        return Account()
+    info = info.ljust(_INFO_SIZE, b"\0")
+    acked, received = _ACKED_RECEIVED.unpack_from(info, _ACKED_AT)
+    sent, again = _SENT_RETRANS.unpack_from(info, _SENT_AT)
+    return Account(sent=sent or acked, again=again, acked=acked, received=received)
+
+
+class Traffic:
+    """The sockets of one line to a peer, those that are open and what those that are closed have carried."""
+
+    def __init__(self) -> None:
+        self._open: set[CountedSocket] = set()
+        self._closed = Account()
+
+    def total(self) -> Account:
+        """Return the account of all connections so far."""
+        return sum((account(sock) for sock in self._open), self._closed)
+
+    def socket(self, family: int, kind: int, protocol: int) -> CountedSocket:
+        """Make a socket that is counted here."""
+        sock = CountedSocket(family, kind, protocol, closing=self._settle)
+        self._open.add(sock)
+        return sock
+
+    def abort(self) -> None:
+        """Throw away what waits in the kernel and reset the connections: a dead line is left, not drained."""
+        for sock in tuple(self._open):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.shutdown(socket.SHUT_RDWR)  # wakes the transport, whose close then resets
+
+    def _settle(self, sock: CountedSocket) -> None:
+        if sock in self._open:
+            self._open.discard(sock)
+            self._closed += account(sock)
+
+
+class CountedSocket(socket.socket):
+    """A socket that hands in its account before it is closed."""
+
+    def __init__(self, family: int, kind: int, protocol: int, *, closing: Callable[[CountedSocket], None]) -> None:
+        super().__init__(family, kind, protocol)
+        self._closing = closing
+
+    def close(self) -> None:
+        """Hand in the account, then close."""
+        self._closing(self)
+        super().close()
+
+
+class Counters:
+    """All lines together, for the metrics."""
+
+    def __init__(self) -> None:
+        self._lines: list[Traffic] = []
+        self.wasted = 0  # payload bytes sent again
+
+    def line(self) -> Traffic:
+        """Return the account of a new line."""
+        traffic = Traffic()
+        self._lines.append(traffic)
+        return traffic
+
+    @property
+    def sent(self) -> int:
+        """Bytes on the sockets since the start."""
+        return sum(traffic.total().sent for traffic in self._lines)

@@ -1,0 +1,72 @@
+"""The board of what is under way: bytes sent and rate of each transfer, for the status page."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edged.model import Delivery
+
+_WINDOW = 5.0  # seconds over which a rate is taken
+
+
+class Transfer:
+    """One delivery under way: `sent` bytes have left, `held` of them the destination is known to hold."""
+
+    def __init__(self, delivery: Delivery, name: str, beat: Callable[[], None]) -> None:
+        self.delivery = delivery
+        self.name = name
+        self.size = delivery.size
+        self.sent = 0
+        self.held = 0
+        self.rate = 0.0  # bytes a second
+        self._beat = beat
+        self._began_at: int | None = None  # bytes held when this attempt began
+        self._mark = (asyncio.get_running_loop().time(), 0)
+
+    @property
+    def moved(self) -> bool:
+        """Whether the destination holds more than when the attempt began."""
+        return self._began_at is not None and self.held > self._began_at
+
+    def progress(self, held: int) -> None:
+        """Note that the destination holds `held` bytes."""
+        if self._began_at is None:
+            self._began_at = held
+            self._mark = (asyncio.get_running_loop().time(), held)
+        self.held = held
+        self.sending(held)
+
+    def sending(self, sent: int) -> None:
+        """Note that bytes up to `sent` are on their way."""
+        now = asyncio.get_running_loop().time()
+        since, before = self._mark
+        self.sent = sent
+        if now > since:
+            self.rate = max(0.0, (sent - before) / (now - since))
+        if now - since > _WINDOW:
+            self._mark = (now, sent)
+        self._beat()
+
+
+class Transfers:
+    """All transfers under way, of both lanes."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[int, Transfer] = {}
+
+    def begin(self, delivery: Delivery, name: str, beat: Callable[[], None]) -> Transfer:
+        """Enter a transfer; each of its signs of progress calls `beat`."""
+        transfer = self._under_way[delivery.id] = Transfer(delivery, name, beat)
+        return transfer
+
+    def end(self, transfer: Transfer) -> None:
+        """Take a transfer off the board."""
+        self._under_way.pop(transfer.delivery.id, None)
+
+    def under_way(self) -> tuple[Transfer, ...]:
+        """Return what is under way, in the order it began."""
+        return tuple(self._under_way.values())
