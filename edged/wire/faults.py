@@ -51,6 +51,7 @@ CLOCK = Fault(
 FORBIDDEN = Fault(code="forbidden", status=403, text="This is not allowed from here; open the page again and repeat.")
 NOT_FOUND = Fault(code="not-found", status=404, text="There is nothing under this address.")
 METHOD = Fault(code="method", status=405, text="This address does not take that method.")
+IDLE = Fault(code="idle", status=408, text="No byte came for too long; ask with HEAD and go on there.", retry=True)
 OFFSET = Fault(
     code="offset", status=409, text="The offset is not where the upload stands; ask with HEAD, go on there.", retry=True
 )
@@ -75,8 +76,33 @@ FULL = Fault(
 CATALOGUE: dict[str, Fault] = {
     fault.code: fault
     for fault in (
-        *(BAD_REQUEST, BAD_HEADER, BAD_MANIFEST, UNSIGNED, UNKNOWN_KEY, CLOCK, FORBIDDEN, NOT_FOUND, METHOD, OFFSET),
-        *(KEY_TAKEN, GONE, CONTENT, VERSION, TOO_LARGE, TYPE, TOO_MANY, HEADERS_TOO_LARGE, INTERNAL, STOPPING, FULL),
+        *(
+            BAD_REQUEST,
+            BAD_HEADER,
+            BAD_MANIFEST,
+            UNSIGNED,
+            UNKNOWN_KEY,
+            CLOCK,
+            FORBIDDEN,
+            NOT_FOUND,
+            METHOD,
+            IDLE,
+            OFFSET,
+        ),
+        *(
+            IDLE,
+            KEY_TAKEN,
+            GONE,
+            CONTENT,
+            VERSION,
+            TOO_LARGE,
+            TYPE,
+            TOO_MANY,
+            HEADERS_TOO_LARGE,
+            INTERNAL,
+            STOPPING,
+            FULL,
+        ),
     )
 }
 

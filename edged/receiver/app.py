@@ -1,0 +1,125 @@
+"""The receiver: builds its parts, listens, runs its loops, and stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from edged.base import log as logs
+from edged.base.clock import SystemClock
+from edged.base.disk import make_directory
+from edged.base.secret import reveal
+from edged.receiver.auth import Authority
+from edged.receiver.guard import guard
+from edged.receiver.handlers import device, tus
+from edged.receiver.registry import Registry
+from edged.receiver.sessions import Sessions
+from edged.receiver.store import open_store
+from edged.receiver.uploads import Uploads
+from edged.receiver.vault import Vault
+from edged.receiver.world import WORLD, World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from edged.base.clock import Clock
+    from edged.receiver.settings import ReceiverConfig
+
+log = structlog.get_logger(__name__)
+
+_BODY = 64 * 1024  # bytes of a body that is read whole; uploads are streamed
+_HEADER = 16 * 1024
+_READ = 256 * 1024
+_GRACE = 10.0  # seconds for requests to end at a stop
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Serving:
+    """A receiver that listens: its `port` (the one it got, if 0 was asked for) and its parts."""
+
+    port: int
+    world: World
+
+
+def run(config: ReceiverConfig) -> int:
+    """Run the receiver until SIGTERM or SIGINT; return the exit code."""
+    logs.configure(style=config.log.style, level=config.log.level)
+    return asyncio.run(_until_told(config))
+
+
+async def _until_told(config: ReceiverConfig) -> int:
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    async with serve(config) as serving:
+        log.info("receiver listens", address=config.listen, port=serving.port, url=config.public_url)
+        await told.wait()
+        log.info("receiver stops")
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def serve(config: ReceiverConfig, clock: Clock | None = None) -> AsyncIterator[Serving]:
+    """Serve while the context lasts. Raises ConfigError (a secret is missing), OSError (port taken, disk refuses)."""
+    async with contextlib.AsyncExitStack() as stack:
+        world = await _build(config, clock or SystemClock(), stack)
+        await world.uploads.recover()
+        runner = web.AppRunner(
+            make_app(world),
+            access_log=None,
+            shutdown_timeout=_GRACE,
+            handle_signals=False,
+            max_field_size=_HEADER,
+            read_bufsize=_READ,
+            auto_decompress=False,  # a compressed body would not be the bytes that the offset counts
+            lingering_time=2.0,
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        stack.callback(world.uploads.turns.stop)
+        host, port = config.address()
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        yield Serving(port=runner.addresses[0][1], world=world)
+
+
+def make_app(world: World) -> web.Application:
+    """Return the application with all its addresses."""
+    app = web.Application(middlewares=[guard], client_max_size=_BODY)
+    app[WORLD] = world
+    for part in (tus, device):
+        part.add_routes(app)
+    return app
+
+
+async def _build(config: ReceiverConfig, clock: Clock, stack: contextlib.AsyncExitStack) -> World:
+    vault = Vault(config.state)
+    await asyncio.to_thread(_prepare, config, vault)
+    store = await open_store(config.state / "receiver.db")
+    stack.push_async_callback(store.database.close)
+    registry = Registry(store.database)
+    tokens = {name: await asyncio.to_thread(reveal, token, f"tokens.{name}") for name, token in config.tokens.items()}
+    return World(
+        config=config,
+        clock=clock,
+        store=store,
+        registry=registry,
+        vault=vault,
+        uploads=Uploads(store, vault, config.limits, clock),
+        authority=Authority(registry, tokens, clock),
+        sessions=Sessions(await registry.secret("sessions"), config.login.session),
+    )
+
+
+def _prepare(config: ReceiverConfig, vault: Vault) -> None:
+    make_directory(config.state)
+    vault.prepare()
+    database = config.state / "receiver.db"
+    database.touch(mode=0o600)
+    database.chmod(0o600)  # it holds the devices' keys

@@ -1,0 +1,100 @@
+"""One request at a time on each upload, the newest first: it stops the ones before it.
+
+A device whose connection died comes back while its old PATCH still waits for bytes that will never come. The
+newcomer interrupts that one, which keeps what arrived, and only then looks where the upload stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from edged.wire import faults
+from edged.wire.faults import FaultError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
+
+
+class Turnstile:
+    """The uploads that requests are working on."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, _Lane] = {}
+        self._stopping = False
+
+    @asynccontextmanager
+    async def enter(self, upload: str) -> AsyncIterator[Turn]:
+        """Have `upload` to oneself; whoever works on it is interrupted first."""
+        lane = self._lanes.setdefault(upload, _Lane())
+        lane.newest += 1
+        turn = Turn(lane, lane.newest)
+        lane.visitors += 1
+        lane.interrupt()
+        try:
+            async with lane.lock:
+                if self._stopping:
+                    raise FaultError(faults.STOPPING)
+                yield turn
+        finally:
+            lane.visitors -= 1
+            if not lane.visitors:
+                del self._lanes[upload]
+
+    @property
+    def busy(self) -> int:
+        """How many requests are inside or waiting."""
+        return sum(lane.visitors for lane in self._lanes.values())
+
+    def stop(self) -> None:
+        """Interrupt everybody and let nobody in any more."""
+        self._stopping = True
+        for lane in self._lanes.values():
+            lane.interrupt()
+
+
+class Turn:
+    """One visitor's time with an upload."""
+
+    def __init__(self, lane: _Lane, number: int) -> None:
+        self._lane = lane
+        self._number = number
+
+    async def run(self, work: Coroutine[None, None, None]) -> None:
+        """Do `work` until it ends or a newcomer interrupts it: FaultError (offset) then, after its clean-up."""
+        if self._number != self._lane.newest:
+            work.close()
+            raise _superseded()
+        task = self._lane.task = asyncio.create_task(work)
+        try:
+            await self._until_done(task)
+        finally:
+            self._lane.task = None
+        if task.cancelled():
+            raise _superseded()
+        task.result()
+
+    async def _until_done(self, task: asyncio.Task[None]) -> None:
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+
+
+class _Lane:
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.newest = 0
+        self.visitors = 0
+        self.task: asyncio.Task[None] | None = None
+
+    def interrupt(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
+def _superseded() -> FaultError:
+    return FaultError(faults.OFFSET, "another request took this upload over")

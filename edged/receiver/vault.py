@@ -1,0 +1,130 @@
+"""Where the bytes lie: partial/UPLOAD while they arrive, blobs/ab/SHA256 for ever. Blocking: call on threads.
+
+What a method returns from has reached the disk. A partial file's length is the truth about its upload; a blob
+gets its name only when it is whole, hashed and synced, as a second name of the partial file, so that a power
+cut at any moment leaves one of the two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from edged.base.disk import make_directory, sync_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+_READ = 1024 * 1024
+_SYNC_EVERY = 16 * 1024 * 1024  # bytes; bounds what a power cut takes from a long PATCH
+
+
+class Vault:
+    """The directories below the state directory `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._partial = root / "partial"
+        self._blobs = root / "blobs"
+        self._root = root
+
+    def prepare(self) -> None:
+        """Make the directories; OSError if the disk refuses."""
+        for directory in (self._partial, self._blobs):
+            make_directory(directory)
+
+    def free(self) -> int:
+        """Return the bytes that may still be written."""
+        return shutil.disk_usage(self._root).free
+
+    def partial(self, upload: str) -> Path:
+        """Return where the bytes of an unfinished upload lie."""
+        return self._partial / upload
+
+    def blob(self, sha256: str) -> Path:
+        """Return where the content with this digest lies."""
+        return self._blobs / sha256[:2] / sha256
+
+    def create(self, upload: str) -> None:
+        """Make the empty file of a new upload, if it is not there."""
+        os.close(os.open(self.partial(upload), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        sync_directory(self._partial)
+
+    def length(self, upload: str) -> int:
+        """Return how many bytes of an upload have arrived, synced now if a killed process left them unsynced."""
+        try:
+            descriptor = os.open(self.partial(upload), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return 0
+        try:
+            os.fsync(descriptor)
+            return os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
+
+    def digest(self, upload: str) -> hashlib._Hash:
+        """Return the running SHA-256 over what has arrived, read from the disk (after a restart)."""
+        running = hashlib.sha256()
+        with self.partial(upload).open("rb") as file:
+            while block := file.read(_READ):
+                running.update(block)
+        return running
+
+    def keep(self, upload: str, sha256: str) -> None:
+        """Give a whole, synced upload its blob's name; nothing to do if that content is there already."""
+        self.length(upload)  # syncs
+        blob = self.blob(sha256)
+        make_directory(blob.parent)
+        try:
+            os.link(self.partial(upload), blob)
+        except FileExistsError:
+            return
+        sync_directory(blob.parent)
+
+    def discard(self, upload: str) -> None:
+        """Remove an upload's file, if it is there."""
+        self.partial(upload).unlink(missing_ok=True)
+
+    def drop(self, sha256: str) -> None:
+        """Remove a blob, if it is there."""
+        self.blob(sha256).unlink(missing_ok=True)
+
+    def sweep(self, uploads: Collection[str], contents: Collection[str]) -> int:
+        """Remove what no row knows (left by a power cut between file and row); return how many files."""
+        stray = [path for path in self._partial.iterdir() if path.name not in uploads]
+        stray += [path for path in self._blobs.glob("??/*") if path.name not in contents]
+        for path in stray:
+            path.unlink()
+        return len(stray)
+
+
+class Tail:
+    """An unfinished upload's file, open at its end: appends, hashes along and syncs."""
+
+    def __init__(self, path: Path, digest: hashlib._Hash) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._digest = digest
+        self._unsynced = 0
+        self.hashed = 0  # bytes that went into the digest through this tail
+
+    def append(self, data: bytes) -> None:
+        """Write `data` at the end; OSError if the disk refuses (a part of it may have been written)."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        self._digest.update(data)
+        self.hashed += len(data)
+        self._unsynced += len(data)
+        if self._unsynced >= _SYNC_EVERY:
+            self.sync()
+
+    def sync(self) -> None:
+        """Make what was appended last."""
+        os.fdatasync(self._descriptor)
+        self._unsynced = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
