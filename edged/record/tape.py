@@ -43,11 +43,11 @@ Outcome = Sealed | Lost
 
 
 class Tape:
-    """Writes the parts of one incident into `directory`, which exists. All methods block on the disk."""
+    """Writes the parts of one incident. All methods block on the disk; `directory` makes and returns their place."""
 
     def __init__(
         self,
-        directory: Path,
+        directory: Callable[[], Path],
         *,
         incident: str,
         camera: str,
@@ -85,7 +85,8 @@ class Tape:
 
     def finish(self) -> list[Outcome]:
         """Seal the open part and tell of losses not yet told."""
-        self.seal()
+        if self._part is not None:
+            self._seal(self._part)
         self._found()
         return self._outcomes()
 
@@ -153,7 +154,7 @@ class Tape:
                 part=self._number,
                 start=stamp_at(self._clock, packet.mono),
             )
-            path = self._directory / part_name(self._number)
+            path = self._directory() / part_name(self._number)
             try:
                 return Part(path, packet, label, fragment=self._settings.fragment, make_file=self._make_file)
             except FileExistsError:
