@@ -1,4 +1,4 @@
-"""Transactions over deliveries: entering, claiming, and what became of each attempt.
+"""Transactions over deliveries: entering them, and what became of each attempt.
 
     pending -> done | pending (due later) | dead        held -> pending (released by a person)
     dead, held -> pending (driven again)                pending, held, dead -> dropped (a person's order)
@@ -16,12 +16,12 @@ from edged.outbox import ledger, rows
 from edged.wire import receipt as receipts
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
-    from sqlite3 import Connection, Row
+    from sqlite3 import Connection
 
     from edged.base.clock import Stamp
-    from edged.model import Delivery, Lane
+    from edged.model import Delivery
     from edged.outbox.policy import Draft
     from edged.wire.receipt import Receipt
 
@@ -31,6 +31,7 @@ _INSERT = """
         created_wall, created_mono, created_boot, created_synced
     ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING
 """
+_UNFINISHED = "state IN ('pending', 'held', 'dead')"
 
 
 def insert(connection: Connection, drafts: Sequence[Draft], now: Stamp) -> int:
@@ -58,57 +59,6 @@ def start_boot(connection: Connection, boot: str) -> None:
             "INSERT INTO meta VALUES ('boot', ?) ON CONFLICT (name) DO UPDATE SET value = ?", (boot, boot)
         )
     connection.execute("UPDATE deliveries SET sending = 0, possibly_sent = possibly_sent + 1 WHERE sending = 1")
-
-
-# ---------------------------------------------------------------------------------------------- claiming
-
-_DESTINATIONS = """
-    SELECT min(destination) AS value FROM deliveries WHERE state = 'pending' AND lane = ? AND destination > ?
-"""
-_PRIORITIES = """
-    SELECT min(priority) AS value FROM deliveries
-    WHERE state = 'pending' AND lane = ? AND destination = ? AND priority > ?
-"""
-NEXT = """
-    SELECT id, priority, due FROM deliveries
-    WHERE state = 'pending' AND lane = ? AND destination = ? AND priority = ? {}
-    ORDER BY due, id LIMIT 1
-"""
-
-
-def claim(
-    connection: Connection, root: Path, lane: Lane, now: float, *, busy: Collection[int], closed: Collection[str]
-) -> Delivery | None:
-    """Return the most urgent delivery of `lane` that is due, not busy, and whose destination is not closed."""
-    due = (row for row in _heads(connection, lane, busy, closed) if row["due"] <= now)
-    best = min(due, key=lambda row: (row["priority"], row["due"], row["id"]), default=None)
-    return None if best is None else find(connection, root, best["id"])
-
-
-def next_due(connection: Connection, lane: Lane, busy: Collection[int], closed: Collection[str]) -> float | None:
-    """Return the monotonic time at which `claim` may next find one, None while nothing waits that could."""
-    return min((row["due"] for row in _heads(connection, lane, busy, closed)), default=None)
-
-
-def _heads(connection: Connection, lane: Lane, busy: Collection[int], closed: Collection[str]) -> Iterator[Row]:
-    """Yield the first row of each destination and priority: a few index look-ups, however many rows wait."""
-    query = NEXT.format(f"AND id NOT IN ({', '.join(map(str, sorted(map(int, busy))))})" if busy else "")
-    for destination in _distinct(connection, _DESTINATIONS, (lane,), ""):
-        if destination in closed:
-            continue
-        for priority in _distinct(connection, _PRIORITIES, (lane, destination), 0):
-            yield from connection.execute(query, (lane, destination, priority)).fetchall()
-
-
-def _distinct(connection: Connection, query: str, bound: tuple[object, ...], value: object) -> Iterator[object]:
-    while True:
-        value = connection.execute(query, (*bound, value)).fetchone()["value"]
-        if value is None:
-            return
-        yield value
-
-
-# ---------------------------------------------------------------------------------------------- outcomes
 
 
 def freeze(connection: Connection, delivery: int, message: bytes) -> bytes:
@@ -139,9 +89,8 @@ def complete(connection: Connection, delivery: int, receipt: Receipt | None, now
     ).fetchone()
     same = receipt is not None and file is not None and tuple(file) == (receipt.size, receipt.sha256)
     changed = connection.execute(
-        "UPDATE deliveries SET state = 'done', receipt = ?, proven = ?, sending = 0, message = NULL, last_error = '',"
-        " done_wall = ?, done_mono = ?, done_boot = ?, done_synced = ?"
-        " WHERE id = ? AND state IN ('pending', 'held', 'dead')",
+        f"UPDATE deliveries SET state = 'done', receipt = ?, proven = ?, sending = 0, message = NULL, last_error = '',"  # noqa: S608
+        f" done_wall = ?, done_mono = ?, done_boot = ?, done_synced = ? WHERE id = ? AND {_UNFINISHED}",
         (
             None if receipt is None else receipts.to_json(receipt).decode(),
             receipt is not None and same and receipt.permits_deletion,
@@ -177,8 +126,7 @@ def renew(connection: Connection, delivery: int) -> None:
 def redrive(connection: Connection, delivery: int, now: float) -> bool:
     """Send a dead, held or waiting delivery at once, with a new budget; False if it is over or its file is gone."""
     changed = connection.execute(
-        "UPDATE deliveries SET state = 'pending', due = ?, attempts = 0"
-        " WHERE id = ? AND state IN ('pending', 'held', 'dead')"
+        f"UPDATE deliveries SET state = 'pending', due = ?, attempts = 0 WHERE id = ? AND {_UNFINISHED}"  # noqa: S608
         " AND NOT EXISTS (SELECT 1 FROM files WHERE files.id = subject AND deleted IS NOT NULL)",
         (now, delivery),
     )
@@ -188,8 +136,7 @@ def redrive(connection: Connection, delivery: int, now: float) -> bool:
 def drop(connection: Connection, delivery: int, now: Stamp) -> bool:
     """Give a delivery up by a person's order and enter the loss; False if it is done, dropped or unknown."""
     changed = connection.execute(
-        "UPDATE deliveries SET state = 'dropped', sending = 0, message = NULL"
-        " WHERE id = ? AND state IN ('pending', 'held', 'dead')",
+        f"UPDATE deliveries SET state = 'dropped', sending = 0, message = NULL WHERE id = ? AND {_UNFINISHED}",  # noqa: S608
         (delivery,),
     )
     if changed.rowcount != 1:

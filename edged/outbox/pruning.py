@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 _RULES = (
     (
         *("deliveries", "id", "created"),
-        """(state IN ('done', 'dropped') AND NOT EXISTS (SELECT 1 FROM files WHERE files.id = subject AND deleted IS NULL))
-        OR (state = 'dead' AND EXISTS (SELECT 1 FROM files WHERE files.id = subject AND deleted IS NOT NULL))""",
+        """CASE state
+            WHEN 'dead' THEN EXISTS (SELECT 1 FROM files WHERE files.id = subject AND deleted IS NOT NULL)
+            ELSE state IN ('done', 'dropped')
+                AND NOT EXISTS (SELECT 1 FROM files WHERE files.id = subject AND deleted IS NULL)
+        END""",
     ),
     (
         *("files", "seq", "taken"),

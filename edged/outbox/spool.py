@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from edged.base.clock import stamp
+from edged.base.disk import make_directory, sync_directory
 from edged.base.errors import AlreadyRunningError
 from edged.outbox.nouns import Document
 
@@ -93,7 +94,6 @@ class Spool:
         """Make and return the directory of an incident that opened at `wall` (Unix seconds)."""
         day = datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%d")
         directory = self.clips / day / incident
-        make_directory(directory.parent)
         make_directory(directory)
         return directory
 
@@ -160,25 +160,6 @@ class Spool:
             return False
         sync_directory(self.root)
         return True
-
-
-def make_directory(path: Path) -> None:
-    """Make a directory for this user alone, with what is missing above it, so that it survives a power cut."""
-    if path.is_dir():
-        return
-    if not path.parent.is_dir():
-        make_directory(path.parent)
-    path.mkdir(mode=0o700, exist_ok=True)
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Bring a directory's entries to the disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def digest_of(path: Path) -> tuple[int, str]:

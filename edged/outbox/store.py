@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from edged.base.clock import stamp
-from edged.outbox import deliveries, files, incidents, ledger, notices, pruning, queries, windows
+from edged.outbox import claiming, deliveries, files, incidents, ledger, notices, pruning, queries, windows
 from edged.outbox.opening import open_sound
 
 if TYPE_CHECKING:
@@ -133,12 +133,12 @@ class Outbox:
     ) -> Delivery | None:
         """Return the most urgent delivery of `lane` that is due at `now` (mono), leaving out rows and destinations."""
         busy, closed = frozenset(busy), frozenset(closed)
-        return await self._read(lambda tx: deliveries.claim(tx, self.root, lane, now, busy=busy, closed=closed))
+        return await self._read(lambda tx: claiming.claim(tx, self.root, lane, now, busy=busy, closed=closed))
 
     async def next_due(self, lane: Lane, *, busy: Collection[int] = (), closed: Collection[str] = ()) -> float | None:
         """Return the mono time at which the next delivery of `lane` is due (maybe past), None without any."""
         busy, closed = frozenset(busy), frozenset(closed)
-        return await self._read(lambda tx: deliveries.next_due(tx, lane, busy, closed))
+        return await self._read(lambda tx: claiming.next_due(tx, lane, busy, closed))
 
     async def freeze(self, delivery: int, message: bytes) -> bytes:
         """Keep `message` for every attempt; return the one kept first."""
