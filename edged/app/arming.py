@@ -1,0 +1,74 @@
+"""Whether incidents raise alerts: the schedule, and a person's order that stands until the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Literal
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from edged.base.disk import replace_synced
+from edged.base.errors import EdgedError
+from edged.base.week import parse_span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from edged.base.clock import Clock
+    from edged.base.week import Span
+    from edged.model import Incident
+
+log = structlog.get_logger(__name__)
+
+Order = Literal["arm", "disarm", "auto"]
+
+
+def armed(order: Order, spans: Sequence[Span], wall: float, zone: ZoneInfo) -> bool:
+    """Return whether alerts are raised at `wall` (Unix seconds): an order decides, else the schedule, else always."""
+    if order != "auto":
+        return order == "arm"
+    return not spans or any(span.holds(wall, zone) for span in spans)
+
+
+class Arming:
+    """The orders of every camera, kept in a file of the state directory so that a restart changes nothing."""
+
+    def __init__(
+        self, path: Path, cameras: Iterable[str], *, schedule: Sequence[str], timezone: str, clock: Clock
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._zone = ZoneInfo(timezone)
+        self._spans = tuple(parse_span(text) for text in schedule)
+        self._orders: dict[str, Order] = dict.fromkeys(cameras, "auto")
+
+    async def load(self) -> None:
+        """Take up the orders given before the last stop; a damaged file leaves the schedule in charge and says so."""
+        try:
+            kept = json.loads(await asyncio.to_thread(self._path.read_text))
+            self._orders |= {name: order for name, order in kept.items() if name in self._orders}
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, AttributeError) as error:
+            log.warning("arming orders unreadable, following the schedule", file=str(self._path), reason=str(error))
+
+    async def order(self, order: Order, camera: str | None) -> dict[str, bool]:
+        """Give an order for one camera, or for all; return what holds now by camera."""
+        if camera is not None and camera not in self._orders:
+            raise EdgedError(f"there is no camera {camera!r}; known: {', '.join(self._orders)}")
+        for name in self._orders if camera is None else (camera,):
+            self._orders[name] = order
+        await asyncio.to_thread(replace_synced, self._path, json.dumps(self._orders).encode())
+        log.info("arming ordered", order=order, camera=camera or "all")
+        return {name: self.is_armed(name) for name in self._orders}
+
+    def is_armed(self, camera: str) -> bool:
+        """Return whether the camera's incidents raise alerts now."""
+        return armed(self._orders[camera], self._spans, self._clock.wall(), self._zone)
+
+    def why_silent(self, incident: Incident) -> str:
+        """Return "disarmed" when the incident raises no alert for that reason, else ""; a person's own always does."""
+        return "" if incident.kind == "manual" or self.is_armed(incident.camera) else "disarmed"

@@ -1,0 +1,46 @@
+"""How a command reaches its work: through the running daemon, or under its lock when none runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from edged.app.enqueue import enqueue
+from edged.app.world import destinations_of
+from edged.base.clock import SystemClock
+from edged.base.errors import EdgedError
+from edged.outbox.commands import COMMANDS
+from edged.outbox.spool import Spool
+from edged.outbox.store import open_outbox
+from edged.supervise.control import NoDaemonError, call
+
+if TYPE_CHECKING:
+    from edged.settings import DeviceConfig
+
+
+async def ask(config: DeviceConfig, command: str, args: dict[str, Any], *, timeout: float) -> Any:
+    """Return the command's result; EdgedError when it is refused or needs a daemon that does not run."""
+    spool = Spool(config.device.state)
+    try:
+        return await call(spool.control, command, args, timeout=timeout)
+    except NoDaemonError:
+        if command not in COMMANDS and command != "enqueue":
+            raise
+    except PermissionError as error:
+        raise EdgedError(
+            f"{spool.control} belongs to another user; run this command as that user or as root"
+        ) from error
+    return await _under_lock(config, spool, command, args)
+
+
+async def _under_lock(config: DeviceConfig, spool: Spool, command: str, args: dict[str, Any]) -> Any:
+    clock = SystemClock()
+    await asyncio.to_thread(spool.prepare)
+    with spool.lock():
+        outbox = await open_outbox(spool.database, clock)
+        try:
+            if command == "enqueue":
+                return await enqueue(outbox, spool, clock, destinations_of(config), args)
+            return await COMMANDS[command](outbox, args)
+        finally:
+            await outbox.close()

@@ -1,0 +1,37 @@
+"""`edged enqueue`: any file through the same spool, outbox and upload as a clip."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edged.base.errors import EdgedError
+from edged.outbox.policy import document_drafts
+
+if TYPE_CHECKING:
+    from edged.base.clock import Clock
+    from edged.outbox.policy import Destinations
+    from edged.outbox.spool import Spool
+    from edged.outbox.store import Outbox
+
+
+async def enqueue(
+    outbox: Outbox, spool: Spool, clock: Clock, destinations: Destinations, args: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Take `args["files"]` into the spool and the outbox; EdgedError names the file that can't be taken."""
+    if not destinations.stores:
+        raise EdgedError("there is nowhere to send files to: the configuration names neither a [receiver] nor a folder")
+    entered = []
+    for name in args["files"]:
+        source = Path(name)
+        if not await asyncio.to_thread(source.is_file):
+            raise EdgedError(f"{source} is no file that edged can read; nothing more was enqueued")
+        try:
+            document = await asyncio.to_thread(spool.take_document, source, clock)
+        except OSError as error:
+            raise EdgedError(f"{source} can't be taken into the spool: {error.strerror}") from error
+        await outbox.add_document(document, document_drafts(document, destinations))
+        first = (await outbox.deliveries_for(document.id))[0]
+        entered.append({"name": document.name, "size": document.size, "document": document.id, "delivery": first.id})
+    return entered
