@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from edged.capture.source import Source
 
 
+_USUAL_RATE = 25  # pictures a second, of a source that does not say
+
+
 def stamped(source: Source, clock: Clock, *, loop: bool) -> Iterator[RawPacket[VideoStream]]:
     """Yield the video packets with their stamps complete; with `loop` a file goes on with its beginning."""
     stamper = _stamper(source.stream)
@@ -40,7 +43,8 @@ def stamped(source: Source, clock: Clock, *, loop: bool) -> Iterator[RawPacket[V
 def _stamper(stream: VideoStream) -> Stamper:
     """Return a stamper for the stream's time base and rate."""
     second = float(1 / stream.time_base) if stream.time_base else 1.0
-    return Stamper(second=second, usual=round(second / float(stream.average_rate or 25)))
+    usual = round(second / float(stream.average_rate or _USUAL_RATE))
+    return Stamper(second=second, usual=usual, reorder=stream.codec_context.reorder_depth)
 
 
 def _demux(source: Source) -> Iterator[RawPacket[VideoStream]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_BACK = 1.0  # seconds that a decoding time may step back before it counts as a jump of the source's clock
+_BACK = 1.0  # seconds that a stamp may step back before it counts as a jump of the source's clock
 _AHEAD = 10.0  # seconds that it may run ahead of its arrival
 
 
@@ -20,13 +20,15 @@ class Stamps:
 class Stamper:
     """Fills in missing stamps, joins jumps and loops, and keeps decoding times rising.
 
-    `second` is one second in the source's time base, `usual` the duration of a packet that names none.
+    `second` is one second in the source's time base, `usual` the duration of a packet that names none and
+    `reorder` how many packets may be decoded before one that is shown before them (B-frames).
     """
 
-    def __init__(self, *, second: float, usual: int) -> None:
+    def __init__(self, *, second: float, usual: int, reorder: int) -> None:
         self._second = second
         self._usual = max(1, usual)
-        self._shift = 0
+        self._reorder = reorder
+        self._shift = 0  # from the source's stamps to ours
         self._last: Stamps | None = None
         self._end = 0  # of the picture shown last
         self._arrived = 0.0
@@ -34,28 +36,34 @@ class Stamper:
     def stamp(self, pts: int | None, dts: int | None, duration: int | None, arrived: float) -> Stamps:
         """Return the stamps of the packet that arrived at `arrived` (seconds on any steady clock)."""
         length = duration if duration is not None and duration > 0 else self._usual
-        start = dts if dts is not None else pts
-        if self._last is None:
-            start = start if start is not None else 0
-        elif start is None:
-            start = self._last.dts + self._last.duration - self._shift
-        else:
-            self._join(start, self._last, arrived)
-        shown = (pts if pts is not None else start) + self._shift
-        decoded = start + self._shift
-        if self._last is not None:
-            decoded = max(decoded, self._last.dts + 1)
-        stamps = Stamps(pts=max(shown, decoded), dts=decoded, duration=length)
-        self._last, self._arrived = stamps, arrived
-        self._end = max(self._end, stamps.pts + length)
-        return stamps
+        shown, decoded = self._first(pts, dts) if self._last is None else self._next(pts, dts, self._last, arrived)
+        self._last = Stamps(pts=max(shown, decoded), dts=decoded, duration=length)
+        self._arrived = arrived
+        self._end = max(self._end, self._last.pts + length)
+        return self._last
 
-    def rewind(self, first_pts: int | None) -> None:
+    def rewind(self, first_pts: int) -> None:
         """Go on where the last picture ended: the source begins again, its first picture at `first_pts`."""
-        self._shift = self._end - (first_pts or 0)
+        self._shift = self._end - first_pts
 
-    def _join(self, start: int, last: Stamps, arrived: float) -> None:
+    def _first(self, pts: int | None, dts: int | None) -> tuple[int, int]:
+        shown = pts if pts is not None else dts if dts is not None else 0
+        return shown, dts if dts is not None else shown - self._reorder * self._usual
+
+    def _next(self, pts: int | None, dts: int | None, last: Stamps, arrived: float) -> tuple[int, int]:
+        known = dts if dts is not None else pts
+        if known is not None:
+            self._join(known, last, arrived)
+        usual = last.dts + last.duration
+        decoded = max(dts + self._shift if dts is not None else usual, last.dts + 1)
+        shown = pts + self._shift if pts is not None else decoded
+        if dts is None:
+            decoded = max(min(decoded, shown), last.dts + 1)
+        return shown, decoded
+
+    def _join(self, known: int, last: Stamps, arrived: float) -> None:
+        """Shift the source's stamps so that a jump of its clock leaves only the time that has really passed."""
         expected = last.dts + max(last.duration, round((arrived - self._arrived) * self._second))
-        ahead = start + self._shift - expected
-        if ahead > _AHEAD * self._second or start + self._shift < last.dts - _BACK * self._second:
-            self._shift += expected - (start + self._shift)
+        stamp = known + self._shift
+        if stamp > expected + _AHEAD * self._second or stamp < last.dts - _BACK * self._second:
+            self._shift += expected - stamp
