@@ -251,7 +251,6 @@ class State(StrEnum):
 
     PENDING = "pending"
     HELD = "held"  # waits for a person's release (upload = "manual")
-    JOINED = "joined"  # told in the mail of another alert, and shares its fate
     DONE = "done"
     DEAD = "dead"  # refused for good or its file is lost: a person may drive it again
     DROPPED = "dropped"  # given up by a person's order, or needless since its file was proven elsewhere

@@ -88,14 +88,13 @@ CREATE TABLE deliveries (
     size          INTEGER NOT NULL,      -- bytes to send; 0 for alerts
     message       BLOB,                  -- an alert as frozen at its first attempt; NULL before, and once it is done
     carrier       INTEGER REFERENCES deliveries (id),  -- the alert whose message, a digest, tells this one, too
-    state         TEXT NOT NULL CHECK (state IN ('pending', 'held', 'joined', 'done', 'dead', 'dropped')),
+    state         TEXT NOT NULL CHECK (state IN ('pending', 'held', 'done', 'dead', 'dropped')),
     attempts      INTEGER NOT NULL DEFAULT 0,  -- refusals by the peer since its last progress; no answer costs none
     due           REAL NOT NULL,         -- monotonic seconds of meta.boot; rows of an earlier boot are due at once
     upload_url    TEXT,                  -- where the bytes go on, once the upload is created
     sending       INTEGER NOT NULL DEFAULT 0,  -- written before a mail's data goes out: after a crash it may have arrived
     possibly_sent INTEGER NOT NULL DEFAULT 0,  -- attempts of which the outcome is unknown
     last_error    TEXT NOT NULL DEFAULT '',
-    digest        INTEGER,               -- for a joined alert: the delivery whose mail tells it, too
     receipt       TEXT,                  -- JSON of wire.receipt
     proven        INTEGER NOT NULL DEFAULT 0,  -- 1 when the receipt's proof permits deletion
     created_wall  REAL NOT NULL,
@@ -114,12 +113,6 @@ CREATE INDEX deliveries_next ON deliveries (lane, destination, priority, due, id
 CREATE INDEX deliveries_carrier ON deliveries (carrier) WHERE carrier IS NOT NULL;
 CREATE INDEX deliveries_subject ON deliveries (subject);
 CREATE INDEX deliveries_incident ON deliveries (incident) WHERE incident IS NOT NULL;
-CREATE INDEX deliveries_digest ON deliveries (digest) WHERE digest IS NOT NULL;
--- What joined a digest shares its fate, in the same transaction and on whatever way it comes.
-CREATE TRIGGER deliveries_joined AFTER UPDATE OF state ON deliveries WHEN new.state IN ('done', 'dropped')
-BEGIN
-    UPDATE deliveries SET state = new.state WHERE digest = new.id AND state = 'joined';
-END;
 CREATE INDEX deliveries_state ON deliveries (state, proven);  -- counts by state, listings by state
 
 -- What is being held back now: one row per signature in its cool-down, and one named 'cap' while the cap holds.

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from edged.base.clock import stamp
-from edged.outbox import claiming, deliveries, digests, files, incidents, ledger, notices, pruning, queries, windows
+from edged.outbox import claiming, deliveries, files, incidents, ledger, notices, pruning, queries, windows
 from edged.outbox.opening import open_sound
 
 if TYPE_CHECKING:
@@ -163,15 +163,6 @@ class Outbox:
     async def set_upload_url(self, delivery: int, url: str | None) -> None:
         """Note where the bytes go on, None when that is forgotten."""
         await self._write(lambda tx: deliveries.set_upload_url(tx, delivery, url))
-
-    async def untold_alerts(self, destination: str, limit: int) -> tuple[Delivery, ...]:
-        """Return up to `limit` alerts to `destination` of which nothing was ever sent, oldest first."""
-        return await self._read(lambda tx: digests.untold(tx, self.root, destination, limit))
-
-    async def freeze_digest(self, leader: int, others: Sequence[int], message: bytes) -> bool:
-        """Keep `message` for `leader` and join `others` to it; False, changing nothing, if one was told."""
-        joined = tuple(others)
-        return await self._write(lambda tx: digests.freeze_digest(tx, leader, joined, message))
 
     async def complete(self, delivery: int, receipt: Receipt | None) -> bool:
         """Note that the delivery arrived; False if that was known."""
