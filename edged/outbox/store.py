@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from edged.base.clock import stamp
-from edged.outbox import claiming, deliveries, files, incidents, ledger, notices, pruning, queries, windows
+from edged.outbox import claiming, deliveries, digests, files, incidents, ledger, notices, pruning, queries, windows
 from edged.outbox.opening import open_sound
 
 if TYPE_CHECKING:
