@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from edged.model import Delivery, Lane
 
 _DESTINATIONS = """
-    SELECT min(destination) AS value FROM deliveries WHERE state = 'pending' AND lane = ? AND destination > ?
+    SELECT min(destination) AS value FROM deliveries
+    WHERE state = 'pending' AND carrier IS NULL AND lane = ? AND destination > ?
 """
 _PRIORITIES = """
     SELECT min(priority) AS value FROM deliveries
-    WHERE state = 'pending' AND lane = ? AND destination = ? AND priority > ?
+    WHERE state = 'pending' AND carrier IS NULL AND lane = ? AND destination = ? AND priority > ?
 """
 NEXT = """
     SELECT id, priority, due FROM deliveries
-    WHERE state = 'pending' AND lane = ? AND destination = ? AND priority = ? {}
+    WHERE state = 'pending' AND carrier IS NULL AND lane = ? AND destination = ? AND priority = ? {}
     ORDER BY due, id LIMIT 1
 """
 

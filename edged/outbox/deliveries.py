@@ -6,6 +6,7 @@
 `done` and `dropped` are final. Every outcome names the delivery by row id and changes it only from a state in which
 it may happen, so that a repeated call changes nothing.
 """
+# ruff: noqa: S608 -- statements are put together from constants alone, values are bound
 
 from __future__ import annotations
 
@@ -31,6 +32,8 @@ _INSERT = """
         created_wall, created_mono, created_boot, created_synced
     ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING
 """
+# A delivery with those that its message, a digest, tells, too.
+_WITH_FOLDED = "(id = ? OR carrier = ?)"
 _UNFINISHED = "state IN ('pending', 'held', 'dead')"
 
 
@@ -89,16 +92,15 @@ def complete(connection: Connection, delivery: int, receipt: Receipt | None, now
     ).fetchone()
     same = receipt is not None and file is not None and tuple(file) == (receipt.size, receipt.sha256)
     changed = connection.execute(
-        f"UPDATE deliveries SET state = 'done', receipt = ?, proven = ?, sending = 0, message = NULL, last_error = '',"  # noqa: S608
-        f" done_wall = ?, done_mono = ?, done_boot = ?, done_synced = ? WHERE id = ? AND {_UNFINISHED}",
+        "UPDATE deliveries SET state = 'done', receipt = ?, proven = ?, sending = 0, message = NULL, last_error = '',"
+        f" done_wall = ?, done_mono = ?, done_boot = ?, done_synced = ? WHERE {_WITH_FOLDED} AND {_UNFINISHED}",
         (
             None if receipt is None else receipts.to_json(receipt).decode(),
             receipt is not None and same and receipt.permits_deletion,
-            *rows.put_stamp(connection, now),
-            delivery,
+            *(*rows.put_stamp(connection, now), delivery, delivery),
         ),
     )
-    return changed.rowcount == 1
+    return changed.rowcount > 0
 
 
 def retry(connection: Connection, delivery: int, due: float, error: str, *, costs: bool, possibly: bool) -> None:
@@ -113,8 +115,8 @@ def retry(connection: Connection, delivery: int, due: float, error: str, *, cost
 def bury(connection: Connection, delivery: int, error: str) -> None:
     """Give up on a refusal that can't heal; a person may drive it again."""
     connection.execute(
-        "UPDATE deliveries SET state = 'dead', last_error = ?, sending = 0 WHERE id = ? AND state = 'pending'",
-        (error, delivery),
+        f"UPDATE deliveries SET state = 'dead', last_error = ?, sending = 0 WHERE {_WITH_FOLDED} AND state = 'pending'",
+        (error, delivery, delivery),
     )
 
 
@@ -124,28 +126,36 @@ def renew(connection: Connection, delivery: int) -> None:
 
 
 def redrive(connection: Connection, delivery: int, now: float) -> bool:
-    """Send a dead, held or waiting delivery at once, with a new budget; False if it is over or its file is gone."""
+    """Send a dead, held or waiting delivery at once, with a new budget; False if it is over or its file is gone.
+
+    One that a digest tells is sent with its digest.
+    """
+    row = connection.execute("SELECT coalesce(carrier, id) FROM deliveries WHERE id = ?", (delivery,)).fetchone()
+    if row is None:
+        return False
     changed = connection.execute(
-        f"UPDATE deliveries SET state = 'pending', due = ?, attempts = 0 WHERE id = ? AND {_UNFINISHED}"  # noqa: S608
+        f"UPDATE deliveries SET state = 'pending', due = ?, attempts = 0 WHERE {_WITH_FOLDED} AND {_UNFINISHED}"
         " AND NOT EXISTS (SELECT 1 FROM files WHERE files.id = subject AND deleted IS NOT NULL)",
-        (now, delivery),
+        (now, row[0], row[0]),
     )
-    return changed.rowcount == 1
+    return changed.rowcount > 0
 
 
 def drop(connection: Connection, delivery: int, now: Stamp) -> bool:
-    """Give a delivery up by a person's order and enter the loss; False if it is done, dropped or unknown."""
-    changed = connection.execute(
-        f"UPDATE deliveries SET state = 'dropped', sending = 0, message = NULL WHERE id = ? AND {_UNFINISHED}",  # noqa: S608
-        (delivery,),
-    )
-    if changed.rowcount != 1:
-        return False
-    row = connection.execute("SELECT * FROM deliveries WHERE id = ?", (delivery,)).fetchone()
-    reason = f"dropped by a person, undelivered to {row['destination']}"
-    loss = Loss(what=row["kind"], name=row["key"], incident=row["incident"], bytes=row["size"], reason=reason, at=now)
-    ledger.add_loss(connection, loss, told=True)  # by the person who gave the order
-    return True
+    """Give a delivery up by a person's order, with what its digest tells, and enter the loss; False if it is over."""
+    dropped = connection.execute(
+        f"SELECT * FROM deliveries WHERE {_WITH_FOLDED} AND {_UNFINISHED}", (delivery, delivery)
+    ).fetchall()
+    for row in dropped:
+        connection.execute(
+            "UPDATE deliveries SET state = 'dropped', sending = 0, message = NULL WHERE id = ?", (row["id"],)
+        )
+        reason = f"dropped by a person, undelivered to {row['destination']}"
+        loss = Loss(
+            what=row["kind"], name=row["key"], incident=row["incident"], bytes=row["size"], reason=reason, at=now
+        )
+        ledger.add_loss(connection, loss, told=True)  # by the person who gave the order
+    return bool(dropped)
 
 
 def find(connection: Connection, root: Path, delivery: int) -> Delivery | None:

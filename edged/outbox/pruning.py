@@ -4,6 +4,8 @@ Only rows whose age is known for certain go (a trusted time then and now), and n
 numbers that fell would look like lost commits (`queries.sequence`), and numbers would be given twice.
 """
 
+# ruff: noqa: S608 -- statements are put together from constants alone, values are bound
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -54,4 +56,4 @@ def _statement(table: str, number: str, name: str, condition: str) -> str:
             SELECT CASE WHEN {name}_synced THEN {name}_wall ELSE epoch + {name}_mono END
             FROM boots WHERE boots.id = {name}_boot
         ) < ?
-    """  # noqa: S608 -- of the constants above
+    """

@@ -1,0 +1,121 @@
+"""The sweep: rows, files and deliveries compared, and what was missed put right.
+
+Left by a crash or by a person's hand: files without a delivery, rows without their file, files that were to be
+deleted, documents without a row. Files that have no row and may be a recording under way are salvage's, at boot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from edged.base.clock import stamp
+from edged.outbox.nouns import Document
+from edged.outbox.policy import clip_drafts, document_drafts, snapshot_drafts
+from edged.outbox.spool import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from edged.base.clock import Clock
+    from edged.model import Clip, Snapshot
+    from edged.outbox.nouns import StoredFile
+    from edged.outbox.policy import Destinations, Draft
+    from edged.outbox.spool import Spool
+    from edged.outbox.store import Outbox
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """What a sweep put right: files found missing, deliveries entered, files removed, documents taken in."""
+
+    missing: int = 0
+    queued: int = 0
+    removed: int = 0
+    adopted: int = 0
+
+
+async def sweep(outbox: Outbox, spool: Spool, destinations: Destinations, clock: Clock) -> Findings:
+    """Compare rows and files once and put right what differs."""
+    files = await outbox.kept_files()
+    gone = await asyncio.to_thread(_damaged, files)
+    for file, reason in gone:
+        if await outbox.delete_file(file.id, reason):
+            log.error("file lost", what=file.what, incident=file.incident, path=str(file.path), reason=reason)
+    lost = {file.id for file, _ in gone}
+    findings = Findings(
+        missing=len(gone),
+        queued=await _queue(outbox, (file for file in files if file.id not in lost), destinations),
+        removed=await asyncio.to_thread(_remove, spool, await outbox.deleted_paths()),
+        adopted=await _adopt(outbox, spool, destinations, clock),
+    )
+    if findings != Findings():
+        log.warning(
+            "sweep put right",
+            missing=findings.missing,
+            queued=findings.queued,
+            removed=findings.removed,
+            adopted=findings.adopted,
+        )
+    return findings
+
+
+def drafts_for(subject: Clip | Snapshot | Document, destinations: Destinations) -> tuple[Draft, ...]:
+    """Return the deliveries of a file, whatever it is."""
+    if isinstance(subject, Document):
+        return document_drafts(subject, destinations)
+    return clip_drafts(subject, destinations) if hasattr(subject, "part") else snapshot_drafts(subject, destinations)
+
+
+def _damaged(files: Sequence[StoredFile]) -> list[tuple[StoredFile, str]]:
+    return [(file, reason) for file in files if (reason := _damage(file))]
+
+
+def _damage(file: StoredFile) -> str:
+    """Return what is wrong with a file on the disk, "" for nothing. Its bytes are hashed by whoever takes them."""
+    try:
+        size = file.path.stat().st_size
+    except FileNotFoundError:
+        return "missing from the disk"
+    except OSError as error:
+        return f"can't be read from the disk: {error.strerror}"
+    return "" if size == file.size else f"changed on the disk: {size} bytes, not {file.size}"
+
+
+async def _queue(outbox: Outbox, files: Iterable[StoredFile], destinations: Destinations) -> int:
+    count = 0
+    if not destinations.stores:
+        return count
+    for file in files:
+        subject = None if file.queued else await outbox.file(file.id)
+        if subject is not None:
+            count += await outbox.enqueue(drafts_for(subject, destinations))
+    return count
+
+
+def _remove(spool: Spool, paths: Iterable[Path]) -> int:
+    count = 0
+    for path in paths:
+        if path.exists():
+            spool.delete(path)
+            count += 1
+    return count
+
+
+async def _adopt(outbox: Outbox, spool: Spool, destinations: Destinations, clock: Clock) -> int:
+    """Take documents in that have no row: the database was lost, or the process between copying and committing."""
+    count = 0
+    for path in await asyncio.to_thread(spool.found_documents):
+        if await outbox.file(path.parent.name) is None:
+            size, digest = await asyncio.to_thread(digest_of, path)
+            document = Document(
+                id=path.parent.name, name=path.name, path=path, size=size, sha256=digest, added=stamp(clock)
+            )
+            count += await outbox.add_document(document, document_drafts(document, destinations))
+    return count
