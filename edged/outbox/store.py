@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from edged.base.clock import stamp
-from edged.outbox import claiming, deliveries, files, folding, incidents, ledger, notices, pruning, queries, windows
+from edged.outbox import claiming, deliveries, digests, files, incidents, ledger, notices, pruning, queries, windows
 from edged.outbox.opening import open_sound
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Outbox:
 
     async def waiting_alerts(self, destination: str, limit: int = 100) -> tuple[Delivery, ...]:
         """Return alerts to `destination` that were never tried, oldest first: what a digest may take in."""
-        return await self._read(lambda tx: folding.waiting(tx, self.root, destination, limit))
+        return await self._read(lambda tx: digests.waiting(tx, self.root, destination, limit))
 
     async def fold(self, carrier: int, others: Collection[int], message: bytes) -> bool:
         """Freeze `message` in `carrier` as the digest that tells `others`; False, changing nothing, if one was tried.
@@ -154,7 +154,7 @@ class Outbox:
         From now on the others share what becomes of the carrier.
         """
         folded = tuple(others)
-        return await self._write(lambda tx: folding.fold(tx, carrier, folded, message))
+        return await self._write(lambda tx: digests.fold(tx, carrier, folded, message))
 
     async def mark_sending(self, delivery: int) -> None:
         """Note durably that the data is about to go out and may arrive."""

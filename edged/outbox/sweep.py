@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from edged.base.clock import stamp
+from edged.model import Clip
 from edged.outbox.nouns import Document
 from edged.outbox.policy import clip_drafts, document_drafts, snapshot_drafts
 from edged.outbox.spool import digest_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edged.base.clock import Clock
-    from edged.model import Clip, Snapshot
+    from edged.model import Snapshot
     from edged.outbox.nouns import StoredFile
     from edged.outbox.policy import Destinations, Draft
     from edged.outbox.spool import Spool
@@ -70,7 +71,7 @@ def drafts_for(subject: Clip | Snapshot | Document, destinations: Destinations) 
     """Return the deliveries of a file, whatever it is."""
     if isinstance(subject, Document):
         return document_drafts(subject, destinations)
-    return clip_drafts(subject, destinations) if hasattr(subject, "part") else snapshot_drafts(subject, destinations)
+    return clip_drafts(subject, destinations) if isinstance(subject, Clip) else snapshot_drafts(subject, destinations)
 
 
 def _damaged(files: Sequence[StoredFile]) -> list[tuple[StoredFile, str]]:
