@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import av
 import av.error
+import msgspec
 
+from edged.base.clock import Stamp
 from edged.base.disk import sync_directory
 from edged.record.nal import BadBitstreamError, in_band_sets, is_record, parameter_sets, to_annex_b
 from edged.record.timing import TICKS, Retimer
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-    from edged.base.clock import Stamp
     from edged.model import Packet
 
 _BUFFER = 1 << 18  # bytes that the muxer hands over at once: a usual fragment in few writes
@@ -97,6 +98,16 @@ class Label:
     def text(self) -> str:
         """Return the label as the comment's JSON."""
         return json.dumps(asdict(self), separators=(",", ":"))
+
+
+def read_label(text: str) -> Label | None:
+    """Read a part's comment; None when it is not one that edged wrote."""
+    try:
+        data = json.loads(text)
+        start = msgspec.convert(data["start"], Stamp)
+        return Label(incident=str(data["incident"]), camera=str(data["camera"]), part=int(data["part"]), start=start)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

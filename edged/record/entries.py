@@ -6,7 +6,6 @@ each the incident's sidecar is written anew from the rows.
 
 from __future__ import annotations
 
-import secrets
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from edged.model import Clip, Gap, Loss
 from edged.outbox import sidecar
 from edged.outbox.policy import alert_drafts, clip_drafts, snapshot_drafts
 from edged.record.commit import Commits
+from edged.record.names import identity
 from edged.record.tape import Lost
 
 if TYPE_CHECKING:
@@ -163,9 +163,9 @@ class Entries:
 
 
 def clip_of(sealed: Sealed) -> Clip:
-    """Return the clip that a sealed part is, with an identity of its own."""
+    """Return the clip that a sealed part is."""
     return Clip(
-        id=secrets.token_hex(16),
+        id=identity(sealed.label.incident, sealed.path.name),
         incident=sealed.label.incident,
         camera=sealed.label.camera,
         part=sealed.label.part,

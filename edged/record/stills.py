@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import secrets
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import structlog
 from edged.base.clock import stamp_at
 from edged.base.disk import write_synced
 from edged.model import Snapshot
+from edged.record.names import identity, snapshot_name
 from edged.record.snapshot import NoPictureError, Still, still
 
 if TYPE_CHECKING:
@@ -82,13 +82,13 @@ class Stills:
             return None
         incident, seq = recording.incident, recording.snapshots + 1
         try:
-            path = await self._on_writer(partial(self._write, incident, f"snapshot-{seq}.jpg", picture.jpeg))
+            path = await self._on_writer(partial(self._write, incident, snapshot_name(seq), picture.jpeg))
         except OSError as error:
             log.error("snapshot not written", incident=incident.id, error=error.strerror or str(error))
             return None
         recording.snapshots = seq
         return Snapshot(
-            id=secrets.token_hex(16),
+            id=identity(incident.id, path.name),
             incident=incident.id,
             camera=incident.camera,
             seq=seq,

@@ -15,6 +15,7 @@ import structlog
 from edged.base.clock import stamp_at
 from edged.record.clip import DiskFile, Label, Part, PlainFile, Sealed
 from edged.record.nal import BadBitstreamError
+from edged.record.names import part_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -204,11 +205,6 @@ class Tape:
         if self._missing is not None:
             self._done.append(self._missing)
             self._missing = None
-
-
-def part_name(number: int) -> str:
-    """Return the file name of clip part `number`, from 1."""
-    return f"part-{number:03}.mp4"
 
 
 def _sentence(error: OSError) -> str:

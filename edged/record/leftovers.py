@@ -1,0 +1,142 @@
+"""Files that no row knows, made good: cut back to what is whole, synced, hashed. Everything here blocks on the disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from edged.base.disk import sync_directory
+from edged.outbox.spool import SIDECAR, digest_of
+from edged.record.clip import Label, read_label
+from edged.record.mp4 import BadFileError, Contents, contents
+from edged.record.names import number_in
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+_JPEG_END = b"\xff\xd9"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundPart:
+    """A clip part without a row, now whole. `label` is None when the file does not say what it is."""
+
+    path: Path
+    number: int
+    size: int
+    sha256: str
+    seconds: float
+    codec: str
+    width: int
+    height: int
+    label: Label | None
+    cut: int  # bytes of a torn fragment that were given up
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundSnapshot:
+    """A snapshot without a row."""
+
+    path: Path
+    number: int
+    size: int
+    sha256: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leftovers:
+    """What a directory holds beside its rows' files; `removed` held no picture, `strange` is nothing edged wrote."""
+
+    parts: tuple[FoundPart, ...]
+    snapshots: tuple[FoundSnapshot, ...]
+    removed: tuple[str, ...]
+    strange: tuple[str, ...]
+
+
+def look(directory: Path, known: Collection[str]) -> Leftovers:
+    """Make good what lies in `directory` under names that are not `known`; OSError when the disk refuses."""
+    parts: list[FoundPart] = []
+    snapshots: list[FoundSnapshot] = []
+    removed, strange = [], []
+    for path in sorted(directory.iterdir()):
+        if path.name in known or path.name == SIDECAR:
+            continue
+        if path.name == f"{SIDECAR}.new" or (number_in(path.name) is not None and path.stat().st_size == 0):
+            found: FoundPart | FoundSnapshot | None = None
+        elif number_in(path.name) is None:
+            strange.append(path.name)
+            continue
+        else:
+            found = _part(path) if path.suffix == ".mp4" else _snapshot(path)
+        if isinstance(found, FoundPart):
+            parts.append(found)
+        elif isinstance(found, FoundSnapshot):
+            snapshots.append(found)
+        else:
+            path.unlink()
+            removed.append(path.name)
+    if parts or snapshots or removed:
+        sync_directory(directory)
+    return Leftovers(parts=tuple(parts), snapshots=tuple(snapshots), removed=tuple(removed), strange=tuple(strange))
+
+
+def _part(path: Path) -> FoundPart | None:
+    """Cut a part back to its last whole fragment; None when it has none."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        try:
+            held = contents(file, size)
+        except BadFileError:
+            return None
+    if not held.fragments:
+        return None
+    _keep(path, held, size)
+    kept, digest = digest_of(path)
+    return FoundPart(
+        path=path,
+        number=number_in(path.name) or 0,
+        size=kept,
+        sha256=digest,
+        seconds=held.seconds,
+        codec=held.codec,
+        width=held.width,
+        height=held.height,
+        label=read_label(held.comment),
+        cut=size - kept,
+    )
+
+
+def _keep(path: Path, held: Contents, size: int) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if held.whole < size:
+            os.ftruncate(descriptor, held.whole)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _snapshot(path: Path) -> FoundSnapshot | None:
+    """Return a snapshot that can be decoded; None for one that a crash has torn."""
+    jpeg = path.read_bytes()
+    if not jpeg.rstrip(b"\x00").endswith(_JPEG_END):  # OpenCV would fill what is missing with grey
+        return None
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if picture is None:
+        return None
+    size, digest = digest_of(path)
+    return FoundSnapshot(
+        path=path,
+        number=number_in(path.name) or 0,
+        size=size,
+        sha256=digest,
+        width=picture.shape[1],
+        height=picture.shape[0],
+    )
