@@ -280,6 +280,7 @@ class Delivery:
     last_error: str
     receipt: Receipt | None
     created: Stamp
+    carrier: int | None = None  # the alert whose message, a digest, tells this one, too
 
 
 # --------------------------------------------------------------------------------------------------- push

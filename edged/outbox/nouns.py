@@ -31,7 +31,8 @@ class NoticeKind(StrEnum):
     SUMMARY = "summary"  # held back by a cool-down
     CAP = "cap"  # held back by the cap on alerts per hour
     RECOVERED = "recovered"  # found again after the database was lost: whether they were told is unknown
-    SYSTEM = "system"  # edged can't keep its promise somewhere, or can again
+    SYSTEM = "system"  # edged can't keep its promise somewhere; the first line of `text` is the mail's title
+    CLEAR = "clear"  # it can again, written likewise
     TEST = "test"
 
 

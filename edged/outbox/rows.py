@@ -124,6 +124,7 @@ def delivery(connection: Connection, root: Path, row: Row) -> Delivery:
         last_error=row["last_error"],
         receipt=None if row["receipt"] is None else receipt.from_json(row["receipt"]),
         created=get_stamp(connection, row, "created"),
+        carrier=row["carrier"],
     )
 
 
