@@ -6,29 +6,34 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-from edged.base.errors import FileLostError
+from edged.base.errors import DeliveryError, FileLostError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from edged.push.targets.base import Errand
+    from edged.push.errand import Errand
     from edged.push.throttle import Pacer
 
+_PATIENCE = 60.0  # seconds for a turn; a connection that idles for longer is soon closed by the receiver
 _READ = 1024 * 1024  # bytes read from the disk at a time
+
+
+class OutrankedError(DeliveryError):
+    """More urgent things, or the time-table, leave no room to send this now; nobody is at fault."""
 
 
 class FileBody:
     """`length` bytes at `offset` of the open file `descriptor`; use it for one request.
 
     `given` counts the bytes handed to the connection; `waiting` is True while the pacer lets nothing through, so that
-    our own patience is not taken for the peer's silence; `error` is what went wrong with the file.
+    our own patience is not taken for the peer's silence; `error` is why it ended early.
     """
 
     def __init__(self, descriptor: int, *, offset: int, length: int, pacer: Pacer, errand: Errand) -> None:
         self.length = length
         self.given = 0
         self.waiting = False
-        self.error: FileLostError | None = None
+        self.error: DeliveryError | None = None
         self._descriptor = descriptor
         self._offset = offset
         self._pacer = pacer
@@ -49,7 +54,11 @@ class FileBody:
     async def _turn(self, size: int) -> None:
         self.waiting = True
         try:
-            await self._pacer.take(self._errand.urgency, size)
+            async with asyncio.timeout(_PATIENCE):
+                await self._pacer.take(self._errand.urgency, size)
+        except TimeoutError as error:
+            self.error = OutrankedError("nothing of this may be sent now: the rate is used by what is more urgent")
+            raise self.error from error
         finally:
             self.waiting = False
 

@@ -134,7 +134,7 @@ class Line:
     async def _ask(self, request: Request, doing: str) -> Answer:
         try:
             answer = await self._watched(request)
-        except (aiohttp.ClientError, OSError, TimeoutError, NoAnswerError) as error:
+        except (aiohttp.ClientError, OSError, NoAnswerError) as error:  # a TimeoutError is an OSError
             self._saw(Sighting(outcome=Outcome.SILENT, reason=_reason(error)))
             raise NoAnswerError(f"can't {doing}: {_reason(error)}") from error
         if not answer.genuine and request.sink is None and answer.status != TOO_LARGE:

@@ -128,7 +128,7 @@ class LinkWatch:
     def __init__(self, figures: ProbeSettings, clock: Clock, *, metered: bool) -> None:
         self.metered = metered
         self.track = begin(clock.mono())
-        self.seen_at = clock.mono()  # of the last exchange
+        self.seen_at: float | None = None  # mono of the last exchange
         self._figures = figures
         self._clock = clock
         self._listeners: list[Callable[[], None]] = []
@@ -154,8 +154,8 @@ class LinkWatch:
     def saw(self, seen: Sighting) -> None:
         """Take in one exchange."""
         before = self.track.link
-        self.seen_at = self._clock.mono()
-        self.track = observe(self.track, seen, figures=self._figures, metered=self.metered, now=self.seen_at)
+        self.seen_at = now = self._clock.mono()
+        self.track = observe(self.track, seen, figures=self._figures, metered=self.metered, now=now)
         link = self.track.link
         if link.state is not before.state:
             log.info("link changed", state=str(link.state), before=str(before.state), reason=link.reason)

@@ -25,7 +25,8 @@ _BUSY_PAUSE = 60.0  # seconds, when a busy peer names no time
 _LOCKED_PAUSE = 5.0  # seconds: another request on the same upload is still being ended
 _LONGEST_PAUSE = 3600.0  # seconds; a peer may ask for more, we look earlier
 
-_BUSY = frozenset({408, 425, 429, 503, 507})
+_IDLE = 408
+_BUSY = frozenset({425, 429, 503, 507})
 TOO_LARGE = 413
 _LOCKED = 423
 _SERVER = 500
@@ -54,13 +55,18 @@ class Answer:
     @property
     def genuine(self) -> bool:
         """Whether the peer itself answered, and no portal or proxy in between: a tus server marks all its answers."""
-        return any(mark in self.headers for mark in _MARKS)
+        if any(mark in self.headers for mark in _MARKS):
+            return True
+        # receipts and heartbeats are answered in JSON without a mark; what it says is checked where it is used
+        return self.headers.get("Content-Type", "").startswith("application/json")
 
 
 def refusal(answer: Answer, doing: str) -> DeliveryError:
     """Return the error that an answer other than success means while `doing` something ("create the upload")."""
     if not answer.genuine:
         return NoAnswerError(f"can't {doing}: something between here and the receiver answered HTTP {answer.status}")
+    if answer.status == _IDLE:
+        return NoAnswerError(f"can't {doing}: the receiver waited too long for bytes")
     told = faults.from_json(answer.status, answer.body)
     text = f"can't {doing}: {told}"
     pause = _pause(answer)

@@ -41,6 +41,11 @@ class Pacer:
         self._order = itertools.count()
         self._turn: asyncio.TimerHandle | None = None
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the time-table lets nothing through now."""
+        return self._rate() == 0
+
     def piece(self) -> int:
         """Return how many bytes to ask for at a time."""
         rate = self._rate()

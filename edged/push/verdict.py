@@ -9,6 +9,7 @@
 | refused for good                 | dead                               |              | it served               |
 | the key or password is refused   | set aside, in memory               | unchanged    | closed for a long while |
 | the upload is forgotten there    | set aside, in memory               | unchanged    | it served               |
+| we had no room to send it        | set aside, in memory               | unchanged    | nothing                 |
 | the file is lost here            | dead, entered as a loss            |              | nothing                 |
 
 What is set aside is tried at once when the line returns, and costs no write to the card however long that takes.
@@ -31,12 +32,16 @@ from edged.base.errors import (
 )
 from edged.base.gate import GateFigures
 from edged.base.retry import Backoff, delay, exhausted
+from edged.push.body import OutrankedError
 
 if TYPE_CHECKING:
     from random import Random
 
     from edged.model import Delivery
     from edged.push.settings import PushSettings
+
+
+_OUTRANKED = 60.0  # seconds
 
 
 class Fate(StrEnum):
@@ -76,6 +81,8 @@ def judge(error: DeliveryError, delivery: Delivery, silences: int, settings: Pus
             verdict = Verdict(fate=Fate.LOST, mark=Mark.NOTHING)
         case RejectedError():
             verdict = Verdict(fate=Fate.DEAD, mark=Mark.SERVED)
+        case OutrankedError():
+            verdict = Verdict(fate=Fate.ASIDE, wait=_OUTRANKED, mark=Mark.NOTHING)
         case CredentialsError():
             verdict = Verdict(fate=Fate.ASIDE, mark=Mark.CLOSED, pause=settings.gate.credentials_pause)
         case RefusedError() if error.retry_after is not None:

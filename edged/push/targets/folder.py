@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from edged.base.clock import Clock
+    from edged.push.errand import Errand
     from edged.push.settings import FolderSettings
-    from edged.push.targets.base import Errand
     from edged.wire.manifest import Manifest
 
 _PIECE = 1024 * 1024  # bytes

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     from edged.base.clock import Clock
     from edged.base.errors import DeliveryError
+    from edged.push.errand import Errand
     from edged.push.line import Credentials
     from edged.push.link import LinkWatch
     from edged.push.replies import Answer
     from edged.push.settings import ReceiverSettings
-    from edged.push.targets.base import Errand
     from edged.push.throttle import Pacer
     from edged.push.traffic import Counters
     from edged.wire.receipt import Receipt
@@ -216,8 +216,6 @@ class _Upload:
             if isinstance(body, FileBody):
                 gone = self._line.traffic.total().once - before  # headers included: at most that little too much
                 self._target.reach.sent(self._manifest.key, self._offset + min(body.given, gone))
-        if answer.good and self._line.credentials.signs:
-            self._receipt = receipt_with(answer, self._manifest, self._line.credentials.key)
         return answer
 
     async def _refused(self, answer: Answer) -> DeliveryError:
@@ -265,7 +263,10 @@ class _Upload:
             body=body,
             authorise=self._target.trusts(url),
         )
-        return await self._line.ask(request, doing=doing)
+        answer = await self._line.ask(request, doing=doing)
+        if answer.good and self._line.credentials.signs:  # edged's receiver proves what is whole in every answer
+            self._receipt = receipt_with(answer, self._manifest, self._line.credentials.key) or self._receipt
+        return answer
 
 
 def _open(path: Path, size: int) -> int:

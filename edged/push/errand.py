@@ -1,4 +1,4 @@
-"""What every target is: takes one file at a time and answers with a receipt, or raises what the caller should do."""
+"""What a target is given and what it answers: one file at a time, a receipt, or an error that says what to do."""
 
 from __future__ import annotations
 
