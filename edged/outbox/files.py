@@ -28,13 +28,14 @@ _KEPT = """
             SELECT 1 FROM deliveries WHERE subject = files.id AND state IN ('pending', 'held', 'dead')
         ) AS unsettled
     FROM files LEFT JOIN incidents ON incidents.id = files.incident
-    WHERE files.deleted IS NULL ORDER BY files.seq
+    WHERE files.deleted IS NULL AND files.seq > ? ORDER BY files.seq LIMIT ?
 """
 
 
-def kept(connection: Connection, root: Path) -> tuple[StoredFile, ...]:
-    """Return every file that is not deleted, in the order of commit."""
-    return tuple(_stored(connection, root, row) for row in connection.execute(_KEPT).fetchall())
+def kept(connection: Connection, root: Path, after: int, limit: int) -> tuple[tuple[StoredFile, ...], int]:
+    """Return up to `limit` files that are not deleted, in the order of commit, and the number to go on `after`."""
+    found = connection.execute(_KEPT, (after, limit)).fetchall()
+    return tuple(_stored(connection, root, row) for row in found), found[-1]["seq"] if found else after
 
 
 def kept_bytes(connection: Connection) -> int:

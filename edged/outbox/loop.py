@@ -13,7 +13,7 @@ import structlog
 from edged.base.clock import stamp
 from edged.base.disk import sync_directory
 from edged.outbox.nouns import Notice, NoticeKind
-from edged.outbox.retention import Level, plan
+from edged.outbox.retention import Level, floors, plan
 from edged.outbox.sweep import sweep
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class OutboxLoop:
         self._clock = clock
         self._copied = 0  # the outbox's commits at the last copy
         self._corrected = False
-        self._due = {"room": clock.mono(), "sweep": clock.mono(), "copy": clock.mono() + settings.backup_interval}
+        self._due = {"look": clock.mono(), "sweep": clock.mono(), "copy": clock.mono() + settings.backup_interval}
         self.level = Level.OK
         self.space: Space | None = None  # of the disk, as last seen
 
@@ -68,12 +68,10 @@ class OutboxLoop:
         end = await self._outbox.next_window_end()
         if end is not None and end <= self._clock.mono():
             await self._outbox.tell_ended_windows(self._destinations.people)
-        if self._is_due("room", _LOOK):
-            await self._make_room()
         if self._is_due("sweep", self._settings.sweep_interval):
-            await sweep(self._outbox, self._spool, self._destinations, self._clock)
-            await self._outbox.tell_losses(self._destinations.people)
-            await self._outbox.prune(self._settings.keep_rows)
+            await self._sweep()
+        elif self._is_due("look", _LOOK) and await self._is_tight(space := await self._look()):
+            await self._make_room(space)
         if self._is_due("copy", self._settings.backup_interval):
             await self._check_and_copy()
 
@@ -91,15 +89,30 @@ class OutboxLoop:
         await self._outbox.correct_clock(stamp(self._clock))
         self._corrected = True
 
-    async def _make_room(self) -> None:
-        self.space = await asyncio.to_thread(self._spool.space)
-        files = await self._outbox.kept_files()
-        decided = plan(files, self._settings, stamp(self._clock), self.space)
+    async def _sweep(self) -> None:
+        await sweep(self._outbox, self._spool, self._destinations, self._clock)
+        await self._make_room(await self._look())
+        await self._outbox.tell_losses(self._destinations.people)
+        await self._outbox.prune(self._settings.keep_rows)
+
+    async def _look(self) -> Space:
+        self.space = space = await asyncio.to_thread(self._spool.space)
+        return space
+
+    async def _is_tight(self, space: Space) -> bool:
+        """Return whether there is room to make before the next sweep."""
+        settings = self._settings
+        if settings.delete_after_proof or self.level > Level.OK or space.free < floors(settings, space.total).warn:
+            return True
+        return bool(settings.quota) and await self._outbox.kept_bytes() > settings.quota
+
+    async def _make_room(self, space: Space) -> None:
+        decided = plan(await self._outbox.kept_files(), self._settings, stamp(self._clock), space)
         for deletion in decided.deletions:
             await self._delete(deletion)
         if decided.level < Level.CRITICAL:
             await asyncio.to_thread(self._spool.lay_ballast)
-        await self._say(decided.level)
+        await self._say(decided.level, space)
 
     async def _delete(self, deletion: Deletion) -> None:
         """Delete one file, the row first; where the disk is too full even for that, the ballast makes the room."""
@@ -116,13 +129,13 @@ class OutboxLoop:
             "file deleted", what=file.what, incident=file.incident, path=str(file.path), why=deletion.reason, loss=lost
         )
 
-    async def _say(self, level: Level) -> None:
-        """Tell people when there is less room than before; more room is told by the status page alone."""
+    async def _say(self, level: Level, space: Space) -> None:
+        """Tell people when there is less room than before; that there is more again, the status page shows."""
         worse, self.level = level > self.level, level
-        if not worse or self.space is None:
+        if not worse:
             return
-        text = _SAID[level].format(free=self.space.free // 10**6)
-        log.warning("disk space", level=level.name.lower(), free=self.space.free, total=self.space.total)
+        log.warning("disk space", level=level.name.lower(), free=space.free, total=space.total)
+        text = _SAID[level].format(free=space.free // 10**6)
         notice = Notice(id=secrets.token_hex(16), kind=NoticeKind.SYSTEM, since=stamp(self._clock), text=text)
         await self._outbox.add_notice(notice, self._destinations.people)
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_PAGE = 500  # files
+
 
 async def open_outbox(path: Path, clock: Clock) -> Outbox:
     """Open or create the outbox at `path`; a damaged one is set aside, and the fresh one's `rebuilt` says so.
@@ -277,8 +279,14 @@ class Outbox:
     # ------------------------------------------------------------------------------------ files and the whole
 
     async def kept_files(self) -> tuple[StoredFile, ...]:
-        """Return every file that is not deleted."""
-        return await self._read(lambda tx: files.kept(tx, self.root))
+        """Return every file that is not deleted, read page by page so that no other reader waits long."""
+        found: list[StoredFile] = []
+        after = 0
+        while True:
+            page, after = await self._read(lambda tx, after=after: files.kept(tx, self.root, after, _PAGE))  # type: ignore[misc]
+            found += page
+            if len(page) < _PAGE:
+                return tuple(found)
 
     async def kept_bytes(self) -> int:
         """Return the size of all files that are not deleted."""
