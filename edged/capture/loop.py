@@ -13,6 +13,7 @@ from edged.base.clock import stamp, stamp_at
 from edged.capture.gaps import GapBook
 from edged.capture.health import back_since, delivers, hopeless, judge, last_good
 from edged.capture.ladder import STEADY, Action, rung
+from edged.capture.lastresort import Outlook
 from edged.capture.reader import Reader
 from edged.model import Health, Sign
 
@@ -63,13 +64,18 @@ class CaptureLoop:
         self._reader: Reader | None = None
         self._nudge = asyncio.Event()
         self._failures = 0
-        self._was_frozen = False
+        self._was_frozen = self._ever = False
         self._open_at = self._good = clock.mono()  # when to open next; when the last good picture came
         self._steady_from: float | None = None
         self._reset_due = ""
         self.finished = False
         self.picture: Frame | None = None
         self.health = Health(camera=name, signs=frozenset({Sign.NO_FRAMES}), text="starting", since=self._good, rung=0)
+
+    @property
+    def outlook(self) -> Outlook:
+        """How the camera stands, for the decision on the last resort."""
+        return Outlook(lost=self._good if self._gaps.open else None, ever=self._ever)
 
     async def run(self, pulse: Pulse) -> None:
         """Keep the camera going until cancelled."""
@@ -121,14 +127,18 @@ class CaptureLoop:
             on_packet=self._on_packet,
             on_frame=self._take,
             on_end=self._nudge.set,
+            waits=self._settings.speed == "full",
         )
         self._reader.start()
 
-    def _take(self, frame: Frame) -> None:
+    async def _take(self, frame: Frame) -> None:
         self.picture = frame
-        self._frames.put(frame)
         if not self.health.delivering:
             self._nudge.set()
+        if self._settings.speed == "full":
+            await self._frames.place(frame)
+        else:
+            self._frames.put(frame)
 
     def _well(self, vitals: Vitals, signs: frozenset[Sign], text: str, now: float) -> None:
         if self._gaps.open:
@@ -139,7 +149,7 @@ class CaptureLoop:
             self._steady_from = now
         if now - self._steady_from >= STEADY:
             self._failures = 0
-        self._was_frozen = False
+        self._was_frozen, self._ever = False, True
         self._good = last_good(vitals, signs) or now
         self._show(signs, text, now)
 

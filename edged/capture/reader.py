@@ -13,7 +13,7 @@ from edged.capture.health import Observer
 from edged.model import Packet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from edged.base.clock import Clock
     from edged.capture.camera import Camera
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from edged.capture.settings import HealthSettings
     from edged.model import Frame
 
+_PATIENCE = 0.5  # seconds after which a thread that waits for detection looks whether it was abandoned
+
 
 class Reader:
     """Opens `camera`, reads it to its end and closes it, all on one daemon thread.
 
     A blocking call into a driver or a library can't be interrupted, so a hung thread is left behind:
     after `abandon` nothing it may still deliver goes anywhere, and if it ever wakes it closes its camera.
-    `on_packet` is called on the thread; `on_frame` and, unless abandoned, `on_end` on the event loop.
+    `on_packet` is called on the thread, `on_frame` and `on_end` on the event loop; with `waits` the thread
+    reads on only when the frame before has been taken.
     """
 
     def __init__(
@@ -38,14 +41,16 @@ class Reader:
         clock: Clock,
         *,
         on_packet: Callable[[Packet], None],
-        on_frame: Callable[[Frame], None],
+        on_frame: Callable[[Frame], Awaitable[None]],
         on_end: Callable[[], None],
+        waits: bool,
     ) -> None:
         self._camera = camera
         self._clock = clock
         self._on_packet = on_packet
         self._on_frame = on_frame
         self._on_end = on_end
+        self._waits = waits
         self._loop = asyncio.get_running_loop()
         self._observer = Observer(settings, clock.mono())
         self._lock = threading.Lock()
@@ -81,7 +86,8 @@ class Reader:
             self._observer.error = _place(error)  # without its text, which may show a URL with its password
         finally:
             self._camera.close()
-            self._on_loop(self._end)
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._end)
 
     def _pump(self) -> None:
         for item in self._camera.read():
@@ -93,19 +99,29 @@ class Reader:
                     self._observer.packet(self._clock.mono())
                     continue
             self._observer.frame(item, self._clock.mono())
-            self._on_loop(self._deliver, item)
+            self._hand_over(item)
 
-    def _deliver(self, frame: Frame) -> None:
+    def _hand_over(self, frame: Frame) -> None:
+        handing = self._deliver(frame)
+        try:
+            future = asyncio.run_coroutine_threadsafe(handing, self._loop)
+        except RuntimeError:  # the loop is closed: a thread left behind woke after the end
+            handing.close()
+            return
+        while self._waits and not self._abandoned:
+            with contextlib.suppress(TimeoutError):
+                future.result(_PATIENCE)
+                return
+        if self._abandoned:
+            future.cancel()
+
+    async def _deliver(self, frame: Frame) -> None:
         if not self._abandoned:
-            self._on_frame(frame)
+            await self._on_frame(frame)
 
     def _end(self) -> None:
         if not self._abandoned:
             self._on_end()
-
-    def _on_loop(self, call: Callable[..., None], *values: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: a thread left behind woke after the end
-            self._loop.call_soon_threadsafe(call, *values)
 
 
 def _place(error: Exception) -> str:

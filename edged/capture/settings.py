@@ -1,4 +1,4 @@
-"""The `[cameras.NAME]` section: where a camera's pictures come from, its time-outs, its health and its recovery."""
+"""The `[cameras.NAME]` and `[recovery]` sections: sources of pictures, their time-outs, health and recovery."""
 
 from __future__ import annotations
 
@@ -99,6 +99,10 @@ class CameraSettings:
         _in_range("keyframes", self.keyframes, 0.1, 60.0)
         _in_range("open_timeout", self.open_timeout, 0.1, 120.0)
         _in_range("read_timeout", self.read_timeout, 0.1, 120.0)
+        if self.speed == "full" and not (self.is_file or self.source == "synthetic"):
+            raise ValueError('speed: only a file or a synthetic camera can be read at "full" speed')
+        if self.loop and not self.is_file:
+            raise ValueError("loop: only a file begins again at its end")
 
     @property
     def is_device(self) -> bool:
@@ -119,6 +123,25 @@ class CameraSettings:
     def has_sensor(self) -> bool:
         """Whether a real sensor makes the pictures, of which no two are identical."""
         return self.source == "picamera" or (self.source == "stream" and not self.is_file)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LastResortSettings:
+    """The `[recovery]` section. A box with one healthy camera is left alone whatever ails the others."""
+
+    leave_after: Duration = Duration(3600)  # no camera delivers for so long: end, for systemd to start edged anew
+    reboot: Path | None = None  # file written to have the system reboot; a unit of the system acts on it
+    reboot_after: Duration = Duration(3 * 3600)  # no camera delivers for so long, also after a new start
+    reboots_a_day: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse figures without a meaning; ValueError names the key."""
+        if self.leave_after <= 0:
+            raise ValueError("leave_after: must be longer than 0s")
+        if self.reboot_after <= 0:
+            raise ValueError("reboot_after: must be longer than 0s")
+        if self.reboots_a_day < 1:
+            raise ValueError("reboots_a_day: must be 1 or more; to never reboot leave out `reboot`")
 
 
 def parse_size(text: str) -> tuple[int, int]:
