@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from edged.base.config import load, secrets_in
 from edged.base.errors import ConfigError, Mistake
 from edged.base.week import parse_span
-from edged.capture.settings import CameraSettings
+from edged.capture.settings import CameraSettings, LastResortSettings
 from edged.channels.settings import MailSettings
 from edged.detect.settings import DetectSettings
 from edged.outbox.settings import AlertSettings, OutboxSettings
@@ -67,6 +67,7 @@ class DeviceConfig:
 
     device: DeviceSettings
     cameras: dict[str, CameraSection]
+    recovery: LastResortSettings = field(default_factory=LastResortSettings)
     record: RecordSettings = field(default_factory=RecordSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
     mail: MailSettings = field(default_factory=MailSettings)

@@ -65,7 +65,7 @@ class CaptureLoop:
         self._nudge = asyncio.Event()
         self._failures = 0
         self._was_frozen = self._ever = False
-        self._open_at = self._good = clock.mono()  # when to open next; when the last good picture came
+        self._open_at = self._good = self._acted = clock.mono()  # when to open next; when the last good picture came
         self._steady_from: float | None = None
         self._reset_due = ""
         self.finished = False
@@ -91,6 +91,11 @@ class CaptureLoop:
         self._look(self._clock.mono())
         await self._request_reset()
         await self._gaps.write(self._clock.mono())
+
+    def idle(self) -> float:
+        """Return seconds since the newest picture or the last step of recovery: a dead camera is no wedged one."""
+        shown = self.picture.mono if self.picture is not None else self._acted
+        return self._clock.mono() - max(shown, self._acted)
 
     async def stop(self) -> None:
         """Let the camera go, and end an outage that is still open: from here on nobody watches."""
@@ -119,6 +124,7 @@ class CaptureLoop:
             self._well(vitals, signs, text, now)
 
     def _open(self) -> None:
+        self._acted = self._clock.mono()
         self._reader = Reader(
             self._open_camera(self._epochs),
             self._name,
@@ -171,6 +177,7 @@ class CaptureLoop:
             self._reader.abandon()
             self._reader = None
         self._failures += 1
+        self._acted = now
         step = rung(self._failures)
         self._open_at = now + step.wait
         if step.action is Action.RESET:

@@ -12,6 +12,9 @@ class HttpSettings:
     """`[http]`: the health endpoint, the metrics and the status page."""
 
     listen: str = "127.0.0.1:8377"  # host:port; port 0 takes a free one
+    # Names besides addresses and "localhost" under which a browser may ask, such as a reverse proxy's. Any other name
+    # is refused while the pages are on loopback, for a foreign web page could have it point here (DNS rebinding).
+    hosts: tuple[str, ...] = ()
     picture_every: Duration = Duration(1.0)  # between camera pictures on the status page
 
     def __post_init__(self) -> None:
@@ -27,4 +30,5 @@ class SuperviseSettings:
 
     lag: Duration = Duration(2.0)  # lag of the event loop that is no longer healthy
     camera: Duration = Duration(120.0)  # without a picture and without a recovery step
+    camera_lost: Duration = Duration(60.0)  # without pictures before people are told by mail; "0s": never
     backlog_age: Duration = Duration(86400.0)  # oldest unsent thing before /health says degraded

@@ -89,7 +89,7 @@ class _Worker:
         self._clock = clock
         self.pulse = Pulse(task.name, task.deadline, clock)
         self._recent: deque[float] = deque()
-        self._stopping = False
+        self.stopped = False
         self._job: asyncio.Task[None] | None = None
 
     def state(self) -> TaskState:
@@ -104,13 +104,13 @@ class _Worker:
         )
 
     async def run(self) -> None:
-        while not self._stopping:
+        while not self.stopped:
             self.pulse = Pulse(self.task.name, self.task.deadline, self._clock)
             self._job = asyncio.create_task(self.task.start(self.pulse), name=self.task.name)
             if self.status is not Status.DEGRADED:
                 self.status = Status.RUNNING
             ended_well = await self._watch(self._job)
-            if ended_well or self._stopping:
+            if ended_well or self.stopped:
                 self.status = Status.ENDED
                 return
             await self._pause()
@@ -122,11 +122,11 @@ class _Worker:
             if self.status is Status.DEGRADED and self.pulse.beats and not self._recently_restarted():
                 self.status = Status.RUNNING
                 log.info("task recovered", task=self.task.name)
-            if not job.done() and self.pulse.silent() and not self._stopping:
+            if not job.done() and self.pulse.silent() and not self.stopped:
                 await self._give_up_on(job)
                 return False
         if job.cancelled():
-            return self._stopping
+            return self.stopped
         failure = job.exception()
         if failure is None:
             return True
@@ -159,7 +159,7 @@ class _Worker:
         return bool(self._recent)
 
     async def stop(self) -> None:
-        self._stopping = True
+        self.stopped = True
         job = self._job
         if job is not None and not job.done():
             job.cancel()
@@ -197,7 +197,12 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop the stages one after the other, the tasks of one stage together."""
         for stage in sorted({worker.task.stage for worker in self._workers}):
-            await asyncio.gather(*(self._end(worker) for worker in self._workers if worker.task.stage == stage))
+            await self.stop_stage(stage)
+
+    async def stop_stage(self, stage: int) -> None:
+        """Stop the tasks of one stage, together; those stopped before are left alone."""
+        due = [worker for worker in self._workers if worker.task.stage == stage and not worker.stopped]
+        await asyncio.gather(*(self._end(worker) for worker in due))
 
     async def _end(self, worker: _Worker) -> None:
         await worker.stop()

@@ -1,0 +1,190 @@
+"""The board of the pages, filled from the world. Nothing here decides or changes anything."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import psutil
+
+from edged import __version__
+from edged.model import DeliveryKind, State
+from edged.outbox.commands import incidents_show
+from edged.push.heartbeat import age
+from edged.supervise.board import CameraView, DiskView, GateView, Queue, TransferView, View
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from edged.app.eyes import Eye
+    from edged.app.world import World
+    from edged.model import Frame, Gap, Incident, Loss
+
+_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 80)
+
+
+class WorldBoard:
+    """What the pages may see of a world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._process = psutil.Process()
+
+    def view(self) -> View:
+        """Return the present state, from memory."""
+        world, config = self._world, self._world.config
+        out = world.outward
+        cpu = self._process.cpu_times()
+        return View(
+            device=config.device.name,
+            title=config.device.title,
+            version=__version__,
+            uptime=world.uptime(),
+            wall=world.clock.wall(),
+            synced=world.clock.synced(),
+            timezone=config.device.timezone,
+            cameras=tuple(self._camera(eye) for eye in world.eyes.values()),
+            tasks=world.supervisor.states(),
+            complaints=world.watchdog.complaints,
+            link=out.link.link if out.link is not None else None,
+            gates=tuple(GateView(destination=n, state=s, reason=r) for n, s, r in out.gates()),
+            transfers=tuple(
+                TransferView(
+                    delivery=each.delivery.id,
+                    destination=each.delivery.destination,
+                    name=each.name,
+                    sent=each.sent,
+                    size=each.size,
+                    rate=each.rate,
+                )
+                for each in out.transfers.under_way()
+            ),
+            disk=self._disk(),
+            lag_p99=world.lag.quantile(0.99),
+            rss=self._process.memory_info().rss,
+            cpu_seconds=cpu.user + cpu.system,
+            bytes_sent=out.counters.sent,
+            bytes_wasted=out.counters.wasted,
+            notices=tuple(self._notices()),
+        )
+
+    def _camera(self, eye: Eye) -> CameraView:
+        picture, incident = eye.capture.picture, eye.recorder.incident
+        size, _, codec = eye.stream.partition(" ")
+        return CameraView(
+            name=eye.name,
+            health=eye.capture.health,
+            picture_age=None if picture is None else self._world.clock.mono() - picture.mono,
+            size=size,
+            codec=codec,
+            frames=eye.detector.frames,
+            dropped=eye.frames.dropped,
+            analysis_ms=eye.detector.ms_per_frame,
+            regions=eye.detector.last.regions if eye.detector.last is not None else (),
+            incident=None if incident is None else incident.id,
+            armed=self._world.arming.is_armed(eye.name),
+        )
+
+    def _disk(self) -> DiskView | None:
+        space = self._world.upkeep.space
+        if space is None:
+            return None
+        return DiskView(
+            total=space.total,
+            free=space.free,
+            used_by_edged=self._world.upkeep.kept,
+            quota=self._world.config.outbox.quota,
+            level=self._world.upkeep.level.name.lower(),
+        )
+
+    def _notices(self) -> list[str]:
+        world, told = self._world, []
+        if world.outbox.rebuilt:
+            told.append("The database was damaged and has been rebuilt from the clips beside it.")
+        if world.draining:
+            told.append("Watching has been stopped by a person (edged drain); start the daemon again to watch.")
+        if not world.destinations.stores:
+            told.append("Neither a receiver nor a folder is configured: clips stay on this device.")
+        if not world.destinations.people:
+            told.append("Nobody is told of incidents: [alerts] names no recipients.")
+        return told
+
+    async def queue(self) -> Queue:
+        """Return the outbox in numbers."""
+        world = self._world
+        counts, backlog = await world.outbox.counts(), await world.outbox.backlog()
+        rate = world.outward.rate()
+        return Queue(
+            waiting=counts.waiting + counts.held,
+            sent=counts.sent,
+            proven=counts.proven,
+            dead=counts.dead,
+            deleted=counts.deleted,
+            backlog_bytes=backlog.bytes,
+            oldest_age=None if backlog.oldest is None else age(backlog.oldest, world.now()),
+            drain_seconds=backlog.bytes / rate if rate and backlog.bytes else None,
+        )
+
+    async def deliveries(self, limit: int) -> Sequence[dict[str, Any]]:
+        """Return what waits or died, most urgent first, as JSON-able rows."""
+        found = await self._world.outbox.deliveries((State.PENDING, State.HELD, State.DEAD), limit=limit)
+        rows = [
+            {
+                "id": each.id,
+                "kind": each.kind.value,
+                "name": each.path.name if each.path is not None else "mail",
+                "incident": each.incident,
+                "destination": each.destination,
+                "state": each.state.value,
+                "priority": each.priority,
+                "size": each.size,
+                "attempts": each.attempts,
+                "error": each.last_error,
+            }
+            for each in found
+        ]
+        return sorted(rows, key=lambda row: (row["state"] == State.DEAD, row["priority"], row["id"]))
+
+    async def incidents(self, limit: int) -> Sequence[dict[str, Any]]:
+        """Return the newest incidents with their clip parts, snapshots and deliveries, as JSON-able rows."""
+        found = await self._world.outbox.incidents(limit)
+        return [await self._row(incident) for incident in found]
+
+    async def incident(self, incident: str) -> dict[str, Any] | None:
+        """Return one incident as a JSON-able row, or None."""
+        found = await self._world.outbox.incident(incident)
+        return None if found is None else await self._row(found)
+
+    async def _row(self, incident: Incident) -> dict[str, Any]:
+        return await incidents_show(self._world.outbox, {"id": incident.id})
+
+    async def gaps(self, limit: int) -> Sequence[Gap]:
+        """Return the newest gaps."""
+        return [entry.gap for entry in await self._world.outbox.gaps(limit)]
+
+    async def losses(self, limit: int) -> Sequence[Loss]:
+        """Return the newest losses."""
+        return await self._world.outbox.losses(limit)
+
+    async def media(self, kind: str, identity: str) -> Path | None:
+        """Return the file of the clip part or snapshot `identity` (kind "clip" or "snapshot") while it exists."""
+        if kind not in {DeliveryKind.CLIP, DeliveryKind.SNAPSHOT}:
+            return None
+        found = await self._world.outbox.file(identity)
+        if found is None or not await asyncio.to_thread(found.path.is_file):
+            return None
+        return found.path
+
+    async def picture(self, camera: str) -> bytes | None:
+        """Return the camera's newest picture as a small JPEG, or None."""
+        eye = self._world.eyes.get(camera)
+        if eye is None or eye.capture.picture is None:
+            return None
+        return await asyncio.to_thread(_jpeg, eye.capture.picture)
+
+
+def _jpeg(frame: Frame) -> bytes:
+    done, data = cv2.imencode(".jpg", frame.luma, _JPEG)
+    return data.tobytes() if done else b""

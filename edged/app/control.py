@@ -1,0 +1,64 @@
+"""The commands that a running daemon takes on its control socket."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from edged.app.enqueue import enqueue
+from edged.app.tasks import CAPTURE, DETECT, RECORD
+from edged.base.errors import EdgedError
+from edged.outbox.commands import COMMANDS
+from edged.supervise.control import ControlServer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from edged.app.world import World
+
+_LONGEST = 24 * 3600.0  # seconds of a recording by hand
+_LOOK = 0.2  # seconds between looks at what still waits
+
+
+def control_server(world: World) -> ControlServer:
+    """Return the server of every command."""
+    handlers: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {
+        name: partial(command, world.outbox) for name, command in COMMANDS.items()
+    }
+    handlers |= {
+        "enqueue": partial(enqueue, world.outbox, world.spool, world.clock, world.destinations),
+        "record": partial(_record, world),
+        "arm": partial(_arm, world),
+        "drain": partial(_drain, world),
+    }
+    return ControlServer(world.spool.control, handlers)
+
+
+async def _record(world: World, args: dict[str, Any]) -> dict[str, str]:
+    eye = world.eyes.get(args["camera"])
+    if eye is None:
+        raise EdgedError(f"there is no camera {args['camera']!r}; known: {', '.join(world.eyes)}")
+    seconds = float(args["seconds"])
+    if not 1.0 <= seconds <= _LONGEST:
+        raise EdgedError(f"a recording by hand takes 1 s to 24 h, not {seconds:g} s")
+    if not eye.capture.health.delivering:
+        raise EdgedError(f"camera {eye.name} gives no pictures now: {eye.capture.health.text}")
+    return {"incident": await eye.detector.start_manual(seconds)}
+
+
+async def _arm(world: World, args: dict[str, Any]) -> dict[str, bool]:
+    return await world.arming.order(args["order"], args["camera"])
+
+
+async def _drain(world: World, args: dict[str, Any]) -> dict[str, Any]:
+    """Stop watching, close what is open, and wait until nothing waits; what no peer takes ends the wait."""
+    world.draining = True
+    for stage in (CAPTURE, DETECT, RECORD):
+        await world.supervisor.stop_stage(stage)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + float(args["wait"])
+    world.outward.hasten()
+    while (waiting := (await world.outbox.backlog()).count) and loop.time() < until:
+        await asyncio.sleep(_LOOK)
+    return {"empty": not waiting, "waiting": waiting}

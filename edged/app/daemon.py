@@ -1,0 +1,85 @@
+"""The daemon's life: start, run until told to stop, stop in the data's order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+from typing import TYPE_CHECKING
+
+import structlog
+
+from edged import __version__
+from edged.app.board import WorldBoard
+from edged.app.control import control_server
+from edged.app.world import open_world
+from edged.base import log as logs
+from edged.base.clock import SystemClock
+from edged.supervise.http import HttpServer
+from edged.supervise.systemd import Notifier
+
+if TYPE_CHECKING:
+    from edged.settings import DeviceConfig
+    from edged.supervise.control import ControlServer
+
+log = structlog.get_logger(__name__)
+
+FAILED = 1
+
+
+def run(config: DeviceConfig) -> int:
+    """Run the daemon until SIGTERM or SIGINT; return its exit code.
+
+    Hung camera threads can't be ended, so once all is stored the process leaves without waiting for them.
+    """
+    logs.configure(style=config.log.style, level=config.log.level)
+    try:
+        code = asyncio.run(_live(config))
+    except (OSError, sqlite3.OperationalError) as error:
+        log.critical("edged can't start", state=str(config.device.state), reason=str(error))
+        code = FAILED
+    os._exit(code)
+
+
+async def _live(config: DeviceConfig) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _told_to_stop, stopping)
+    notifier = Notifier.from_environment()
+    async with open_world(config, SystemClock(), notifier) as world:
+        world.on_leave(stopping.set)
+        http = HttpServer(config.http, config.supervise, WorldBoard(world))
+        control = control_server(world)
+        await _open_doors(http, control)
+        running = asyncio.create_task(world.supervisor.run(), name="supervisor")
+        notifier.ready()
+        log.info("edged runs", version=__version__, cameras=list(config.cameras), page=http.address)
+        await stopping.wait()
+        log.info("edged stops", reason=world.left or "told to")
+        notifier.stopping()
+        await control.stop()
+        await http.stop()
+        await world.supervisor.stop()
+        await running
+    notifier.close()
+    log.info("edged stopped")
+    return FAILED if world.left else 0
+
+
+async def _open_doors(http: HttpServer, control: ControlServer) -> None:
+    """Open the pages and the control socket; a port that is taken must not keep edged from recording."""
+    await control.start()
+    try:
+        await http.start()
+    except OSError as error:
+        log.error("no status page", reason=error.strerror, advice="another program holds the port: see http.listen")
+
+
+def _told_to_stop(stopping: asyncio.Event) -> None:
+    """Stop in order at the first signal, at once at the second: what is committed survives that, too."""
+    if stopping.is_set():
+        log.warning("edged ends at once", reason="told to stop twice")
+        os._exit(FAILED)
+    stopping.set()

@@ -1,0 +1,169 @@
+"""The world of one device: everything it consists of, built from its configuration and let go in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING
+
+from edged.app.arming import Arming
+from edged.app.eyes import Eye, Surroundings
+from edged.app.notices import Notices
+from edged.app.outward import Outward
+from edged.app.resort import LastResort
+from edged.app.tasks import tasks
+from edged.base.clock import stamp
+from edged.base.errors import EdgedError
+from edged.outbox.loop import OutboxLoop
+from edged.outbox.nouns import AlertRules
+from edged.outbox.policy import Destinations
+from edged.outbox.retention import Level
+from edged.outbox.spool import Spool
+from edged.outbox.store import open_outbox
+from edged.record.salvage import salvage
+from edged.supervise.lag import LagMeter
+from edged.supervise.supervisor import Supervisor
+from edged.supervise.systemd import watchdog_interval
+from edged.supervise.watchdog import Evidence, Limits, Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from edged.base.clock import Clock, Stamp
+    from edged.model import Health
+    from edged.outbox.store import Outbox
+    from edged.settings import DeviceConfig
+    from edged.supervise.systemd import Notifier
+
+_WATCH = 10.0  # seconds between the watchdog's looks where systemd asks for none
+_PROBE = 5.0  # seconds that the database may take to give its write lock
+
+
+def destinations_of(config: DeviceConfig) -> Destinations:
+    """Return where the configuration wants what delivered."""
+    return Destinations(
+        recipients=config.alerts.recipients,
+        receiver=config.receiver is not None,
+        folders=tuple(config.folders),
+        manual=config.push.upload == "manual",
+    )
+
+
+class World:
+    """Everything one device consists of; `open_world` makes it."""
+
+    def __init__(self, config: DeviceConfig, clock: Clock, spool: Spool, outbox: Outbox, notifier: Notifier) -> None:
+        self.config = config
+        self.clock = clock
+        self.spool = spool
+        self.outbox = outbox
+        self.started = clock.mono()
+        self.draining = False
+        self.left = ""  # why the world has to end by itself
+        self._on_leave: list[Callable[[], None]] = []
+        self.destinations = destinations_of(config)
+        self.lag = LagMeter()
+        self.arming = Arming(
+            spool.root / "arming.json",
+            config.cameras,
+            schedule=config.alerts.armed,
+            timezone=config.device.timezone,
+            clock=clock,
+        )
+        self.upkeep = OutboxLoop(outbox, spool, config.outbox, self.destinations, clock)
+        around = Surroundings(
+            outbox=outbox,
+            spool=spool,
+            clock=clock,
+            record=config.record,
+            destinations=self.destinations,
+            rules=AlertRules(cooldown=config.alerts.cooldown, cap_per_hour=config.alerts.cap_per_hour),
+            why_silent=self.arming.why_silent,
+            has_room=lambda: self.upkeep.level < Level.CRITICAL,
+        )
+        self.eyes = {name: Eye(name, section, around) for name, section in config.cameras.items()}
+        self.outward = Outward(config, outbox, clock, self)
+        people, lost_after = self.destinations.people, config.supervise.camera_lost
+        self.notices = Notices(outbox, clock, health=self.health, lost_after=lost_after, people=people)
+        self.resort = LastResort(
+            config.recovery, clock, health=self.health, leave=self.leave, ledger=spool.root / "reboots.json"
+        )
+        self.watchdog = Watchdog(
+            notifier,
+            interval=(watchdog_interval() or 2 * _WATCH) / 2,
+            limits=Limits(lag=config.supervise.lag, camera=config.supervise.camera),
+            gather=self._evidence,
+            status=self.status,
+        )
+        self.supervisor = Supervisor(tasks(self), clock)
+
+    def health(self) -> dict[str, Health]:
+        """Return the health of every camera that is being watched."""
+        return {name: eye.capture.health for name, eye in self.eyes.items() if not eye.capture.finished}
+
+    def now(self) -> Stamp:
+        """Return the present instant."""
+        return stamp(self.clock)
+
+    def uptime(self) -> float:
+        """Return seconds since the world was built."""
+        return self.clock.mono() - self.started
+
+    def status(self) -> str:
+        """Return the line that `systemctl status` shows."""
+        health = self.health()
+        well = sum(state.delivering for state in health.values())
+        open_now = sum(eye.recorder.incident is not None for eye in self.eyes.values())
+        link = self.outward.link.link.state if self.outward.link is not None else "not configured"
+        return f"{well} of {len(health)} cameras deliver, {open_now} incidents open, receiver {link}"
+
+    def leave(self, reason: str) -> None:
+        """Have the daemon end in order, with `reason` in its log, for systemd to start it anew."""
+        self.left = reason
+        for listener in self._on_leave:
+            listener()
+
+    def on_leave(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called when the world has to end by itself."""
+        self._on_leave.append(listener)
+
+    async def _evidence(self) -> Evidence:
+        return Evidence(
+            lag=self.lag.newest(),
+            tasks=self.supervisor.states(),
+            database=await self._database_trouble(),
+            camera_ages={name: eye.capture.idle() for name, eye in self.eyes.items() if not eye.capture.finished},
+        )
+
+    async def _database_trouble(self) -> str:
+        try:
+            async with asyncio.timeout(_PROBE):
+                await self.outbox.database.probe()
+        except TimeoutError:
+            return f"no answer within {_PROBE:g} s"
+        except (sqlite3.Error, EdgedError) as error:
+            return str(error)
+        return ""
+
+
+@contextlib.asynccontextmanager
+async def open_world(config: DeviceConfig, clock: Clock, notifier: Notifier) -> AsyncIterator[World]:
+    """Take the state directory, open the outbox, salvage what a crash left, and build the world.
+
+    Raises AlreadyRunningError, NewerSchemaError, ConfigError (a secret can't be had), OSError (the directory).
+    """
+    spool = Spool(config.device.state)
+    await asyncio.to_thread(spool.prepare)
+    with spool.lock():
+        outbox = await open_outbox(spool.database, clock)
+        try:
+            await salvage(outbox, spool, destinations_of(config))
+            for gap in await outbox.open_gaps():  # the last run ended in it; a camera still lost begins a new one
+                await outbox.close_gap(gap.id, stamp(clock))
+            # on a thread: it reads secrets and certificates
+            world = await asyncio.to_thread(World, config, clock, spool, outbox, notifier)
+            await world.arming.load()
+            yield world
+        finally:
+            await outbox.close()
