@@ -8,6 +8,7 @@ async with serve_mail() as mailbox:
 from __future__ import annotations
 
 import asyncio
+import warnings
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -48,6 +49,12 @@ class Fault:
     reply: str = ""
     cut: bool = False
     stall: bool = False
+    larger_than: int = 0  # only for mails of more bytes, as the client tells their SIZE
+
+    @property
+    def name(self) -> str:
+        """The fault in two words."""
+        return f"{self.stage} {self.reply[:3] or ('cut' if self.cut else 'stall')}"
 
 
 @dataclass(kw_only=True)
@@ -60,6 +67,7 @@ class Mailbox:
     sessions: int = 0
     commands: list[str] = field(default_factory=list)
     login: tuple[str, str] = ("", "")
+    pause: float = 0.0  # seconds before a mail is acknowledged
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def wait_for(self, count: int) -> list[Mail]:
@@ -68,10 +76,23 @@ class Mailbox:
             await self.arrived.wait_for(lambda: len(self.mails) >= count)
         return list(self.mails)
 
+    async def reached(self, stage: str) -> None:
+        """Return once a command `stage` has come in; TimeoutError after 10 s."""
+        async with asyncio.timeout(10), self.arrived:
+            await self.arrived.wait_for(lambda: stage in self.commands)
+
+    async def note(self, stage: str) -> None:
+        """Add a command and wake who waits for it."""
+        async with self.arrived:
+            self.commands.append(stage)
+            self.arrived.notify_all()
+
     async def handle_DATA(self, server: _Server, session: Any, envelope: Any) -> str:  # noqa: N802 -- aiosmtpd's name
         """Keep the mail, as aiosmtpd's hook."""
-        if await server.fail("DOT"):
-            return "250 never heard"
+        fault = server.fault("DOT")
+        if fault is not None:
+            return await server.act(fault)
+        await asyncio.sleep(self.pause)
         await self.keep(
             Mail(
                 sender=envelope.mail_from,
@@ -101,32 +122,49 @@ class _Server(SMTP):
     def __init__(self, mailbox: Mailbox, **options: Any) -> None:
         super().__init__(mailbox, hostname="mail.test", ident="test", timeout=60, **options)
         self._mailbox = mailbox
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._size = 0
+        self._wire: asyncio.WriteTransport | None = None  # below any STARTTLS
 
     async def fail(self, stage: str) -> bool:
         """Do what the first fault of `stage` says; return whether there was one."""
-        fault = next((fault for fault in self._mailbox.faults if fault.stage == stage), None)
+        fault = self.fault(stage)
         if fault is None:
             return False
+        await self.push(await self.act(fault))
+        if fault.reply.startswith("421"):
+            self.abort()
+        return True
+
+    def fault(self, stage: str) -> Fault | None:
+        """Return the first fault of `stage` that is meant for this mail."""
+        for fault in self._mailbox.faults:
+            if fault.stage == stage and (self._size > fault.larger_than or not fault.larger_than):
+                return fault
+        return None
+
+    async def act(self, fault: Fault) -> str:
+        """Return the wrong reply of `fault`, or cut the line, or never return."""
         if fault.stall:
             await asyncio.Event().wait()
         if fault.cut:
             self.abort()
-        else:
-            await self.push(fault.reply)
-            if fault.reply.startswith("421"):
-                self.abort()
-        return True
+        return fault.reply
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._wire = self._wire or cast("asyncio.WriteTransport", transport)
 
     def abort(self) -> None:
         """End the connection at once."""
-        if self.transport is not None:
-            cast("asyncio.WriteTransport", self.transport).abort()
+        if self._wire is not None:
+            self._wire.abort()
 
-    def connection_lost(self, error: Exception | None) -> None:
-        super().connection_lost(error)
-        if not self.ended.done():
-            self.ended.set_result(None)
+    async def end(self) -> None:
+        """End the connection and what serves it."""
+        self.abort()
+        if self._handler_coroutine is not None:
+            self._handler_coroutine.cancel()
+            await asyncio.wait([self._handler_coroutine])
 
     async def _handle_client(self) -> None:
         self._mailbox.sessions += 1
@@ -136,7 +174,7 @@ class _Server(SMTP):
             await super()._handle_client()
 
     async def _staged(self, stage: str, arg: str, work: Callable[[str], Awaitable[None]]) -> None:
-        self._mailbox.commands.append(stage)
+        await self._mailbox.note(stage)
         if not await self.fail(stage):
             await work(arg)
 
@@ -150,6 +188,7 @@ class _Server(SMTP):
         await self._staged("AUTH", arg, super().smtp_AUTH)
 
     async def smtp_MAIL(self, arg: str) -> None:  # noqa: N802
+        self._size = int(arg.upper().rpartition("SIZE=")[2])
         await self._staged("MAIL", arg, super().smtp_MAIL)
 
     async def smtp_RCPT(self, arg: str) -> None:  # noqa: N802
@@ -173,35 +212,41 @@ class _Server(SMTP):
 @asynccontextmanager
 async def serve_mail(
     *,
-    starttls: ssl.SSLContext | None = None,
     tls: ssl.SSLContext | None = None,
+    implicit: bool = False,
     login: tuple[str, str] | None = None,
     faults: tuple[Fault, ...] = (),
     limit: int = 33_554_432,
+    pause: float = 0.0,
 ) -> AsyncGenerator[Mailbox]:
-    """Serve on a free port of loopback: `starttls` or `tls` hold its certificate, `limit` is its SIZE in bytes."""
-    mailbox = Mailbox(faults=list(faults), login=login or ("", ""))
+    """Serve on a free port of loopback.
+
+    `tls` holds its certificate, for STARTTLS or, if `implicit`, from the first byte; `limit` is its SIZE in bytes,
+    `pause` the seconds that it takes to acknowledge a mail.
+    """
+    mailbox = Mailbox(faults=list(faults), login=login or ("", ""), pause=pause)
     servers: list[_Server] = []
 
     def connected() -> _Server:
-        server = _Server(
-            mailbox,
-            tls_context=starttls,
-            authenticator=mailbox.authenticate,
-            auth_required=login is not None,
-            auth_require_tls=tls is None,
-            data_size_limit=limit,
-            auth_exclude_mechanism=() if login else ("PLAIN", "LOGIN"),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a login without STARTTLS is right where TLS comes first
+            server = _Server(
+                mailbox,
+                tls_context=None if implicit else tls,
+                authenticator=mailbox.authenticate,
+                auth_required=login is not None,
+                auth_require_tls=not implicit,
+                data_size_limit=limit,
+                auth_exclude_mechanism=() if login else ("PLAIN", "LOGIN"),
+            )
         servers.append(server)
         return server
 
-    listener = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0, ssl=tls)
+    listener = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0, ssl=tls if implicit else None)
     mailbox.port = listener.sockets[0].getsockname()[1]
     try:
         yield mailbox
     finally:
         listener.close()
         for server in servers:
-            server.abort()
-        await asyncio.wait_for(asyncio.gather(*(server.ended for server in servers)), 10)
+            await server.end()

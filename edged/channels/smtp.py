@@ -191,6 +191,8 @@ def _verdict(errors: list[DeliveryError]) -> DeliveryError:
     """Return the one error for what all relays said: for good only if every one refuses for good."""
     if not errors:
         return CredentialsError("no relay is configured: add a [[mail.relays]] to send mail")
+    if len(errors) == 1:
+        return errors[0]
     told = "; ".join(dict.fromkeys(str(error) for error in errors))
     if all(isinstance(error, RejectedError) for error in errors):
         return RejectedError(told)

@@ -137,7 +137,7 @@ def _digest(content: Digest, head: Letterhead) -> View:
 
 
 def _notice(content: Notice, head: Letterhead) -> View:
-    title = one_line(content.title)
+    title = one_line(content.title, 80)
     return View(
         subject=f"{title} - {times.short(content.at, head.timezone, beside=head.written)}",
         tone="good" if content.good or content.test else "alert",

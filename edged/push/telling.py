@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from edged.outbox.store import Outbox
 
 log = structlog.get_logger(__name__)
+
+_SENTENCE_END = re.compile(r"(?<=[a-z0-9])[.:] ")
 
 _CAUSES = {
     NoticeKind.SUMMARY: Cause.COOLDOWN,
@@ -107,8 +110,10 @@ class Teller:
 
 
 def _notice(told: Told) -> Notice:
-    """Return the mail of a notice about the system: the first line of its text is the title."""
-    title, _, text = told.text.partition("\n")
+    """Return the mail of a notice about the system: its title is the text's first line, or else its first sentence."""
+    title, broken, text = told.text.partition("\n")
+    if not broken:
+        title, text = _SENTENCE_END.split(told.text, maxsplit=1)[0], told.text
     return Notice(
         title=title or told.kind,
         text=text.strip(),
