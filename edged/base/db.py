@@ -63,15 +63,18 @@ class Database:
         await self._writer.close()
 
 
-async def open_database(path: Path, migrations: Sequence[str]) -> Database:
+async def open_database(path: Path, migrations: Sequence[str], *, checkpoints: bool = True) -> Database:
     """Open or create the database at `path` and bring it to version `len(migrations)`.
 
+    Without `checkpoints` the WAL is left to another process, which has the database open and alone may fold it in.
     Raises CorruptDatabaseError (damaged), NewerSchemaError (written by a newer edged), sqlite3.OperationalError
     (disk full, read-only, locked).
     """
     writer = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY)
     try:
         await _call(writer, _prepare, path, tuple(migrations))
+        if not checkpoints:
+            await _call(writer, _leave_wal, None)
         reader = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY)
         await _call(reader, _query_only, None)
     except BaseException:
@@ -133,6 +136,10 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: tuple[str, 
         )
     for number, script in enumerate(migrations[version:], start=version + 1):
         connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA user_version = {number};\nCOMMIT;")
+
+
+def _leave_wal(connection: sqlite3.Connection, _: None) -> None:
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
 
 
 def _query_only(connection: sqlite3.Connection, _: None) -> None:

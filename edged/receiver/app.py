@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from aiohttp import web
 
 from edged.base import log as logs
 from edged.base.clock import SystemClock
-from edged.base.disk import make_directory
+from edged.base.lock import hold
 from edged.base.secret import reveal
 from edged.receiver.auth import Authority
 from edged.receiver.guard import guard
@@ -36,6 +37,7 @@ log = structlog.get_logger(__name__)
 _BODY = 64 * 1024  # bytes of a body that is read whole; uploads are streamed
 _HEADER = 16 * 1024
 _READ = 256 * 1024
+_LINGER = 2.0  # seconds to read on after a refusal, so that the client sees it before the connection ends
 _GRACE = 10.0  # seconds for requests to end at a stop
 
 
@@ -78,7 +80,8 @@ async def serve(config: ReceiverConfig, clock: Clock | None = None) -> AsyncIter
             max_field_size=_HEADER,
             read_bufsize=_READ,
             auto_decompress=False,  # a compressed body would not be the bytes that the offset counts
-            lingering_time=2.0,
+            lingering_time=_LINGER,
+            logger=_http_log(),
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -98,10 +101,18 @@ def make_app(world: World) -> web.Application:
     return app
 
 
+def _http_log() -> logging.Logger:
+    # aiohttp tells every malformed request as an error with its stack; ours are told by the guard
+    logger = logging.getLogger(f"{__name__}.http")
+    logger.setLevel(logging.CRITICAL)
+    return logger
+
+
 async def _build(config: ReceiverConfig, clock: Clock, stack: contextlib.AsyncExitStack) -> World:
     vault = Vault(config.state)
-    await asyncio.to_thread(_prepare, config, vault)
-    store = await open_store(config.state / "receiver.db")
+    await asyncio.to_thread(vault.prepare)
+    stack.enter_context(hold(vault.lock))
+    store = await open_store(vault.database)
     stack.push_async_callback(store.database.close)
     registry = Registry(store.database)
     tokens = {name: await asyncio.to_thread(reveal, token, f"tokens.{name}") for name, token in config.tokens.items()}
@@ -115,11 +126,3 @@ async def _build(config: ReceiverConfig, clock: Clock, stack: contextlib.AsyncEx
         authority=Authority(registry, tokens, clock),
         sessions=Sessions(await registry.secret("sessions"), config.login.session),
     )
-
-
-def _prepare(config: ReceiverConfig, vault: Vault) -> None:
-    make_directory(config.state)
-    vault.prepare()
-    database = config.state / "receiver.db"
-    database.touch(mode=0o600)
-    database.chmod(0o600)  # it holds the devices' keys

@@ -15,21 +15,23 @@ from edged.wire.faults import FaultError
 if TYPE_CHECKING:
     from aiohttp import StreamReader
 
+    from edged.receiver.turnstile import Turn
     from edged.receiver.vault import Tail
 
 _HIGH = 4 * 1024 * 1024  # bytes held in memory for the disk, then reading waits
 _BLOCK = 256 * 1024  # bytes worth a trip to a thread while the last trip is over
 
 
-async def receive(content: StreamReader, tail: Tail, *, room: int, idle: float) -> None:
-    """Append the body to `tail`, at most `room` bytes. Closes `tail`.
+async def receive(content: StreamReader, tail: Tail, *, room: int, idle: float, turn: Turn) -> None:
+    """Append the body to `tail`, at most `room` bytes, until it ends or `turn` is over. Closes `tail`.
 
     Raises FaultError (too large) when more came than there is room for, TimeoutError after `idle` seconds
-    without a byte, OSError when the disk refuses, and what aiohttp raises when the client is gone.
+    without a byte, OSError when the disk refuses, what `turn` raises when a newcomer interrupts it, and what
+    aiohttp raises when the client is gone.
     """
     writer = _Writer(tail)
     try:
-        await _pump(content, writer, room, idle)
+        await turn.run(_pump(content, writer, room, idle))
     finally:
         writer.take(_left_over(content)[: max(0, room - writer.taken)])
         await _unbroken(writer.finish())

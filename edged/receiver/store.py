@@ -208,10 +208,10 @@ class Store:
         return {row["sha256"] for row in rows}
 
 
-async def open_store(path: Path) -> Store:
+async def open_store(path: Path, *, checkpoints: bool = True) -> Store:
     """Open or create the receiver's database; raises what base.db.open_database raises."""
     schema = resources.files("edged.receiver").joinpath("schema.sql").read_text(encoding="utf-8")
-    return Store(await open_database(path, [schema]))
+    return Store(await open_database(path, [schema], checkpoints=checkpoints))
 
 
 def _enter_incident(db: sqlite3.Connection, owner: str, incident: str, manifest: Manifest, now: float) -> None:

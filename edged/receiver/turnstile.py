@@ -22,19 +22,19 @@ class Turnstile:
 
     def __init__(self) -> None:
         self._lanes: dict[str, _Lane] = {}
-        self._stopping = False
+        self.stopping = False
 
     @asynccontextmanager
     async def enter(self, upload: str) -> AsyncIterator[Turn]:
         """Have `upload` to oneself; whoever works on it is interrupted first."""
         lane = self._lanes.setdefault(upload, _Lane())
         lane.newest += 1
-        turn = Turn(lane, lane.newest)
+        turn = Turn(self, lane)
         lane.visitors += 1
         lane.interrupt()
         try:
             async with lane.lock:
-                if self._stopping:
+                if self.stopping:
                     raise FaultError(faults.STOPPING)
                 yield turn
         finally:
@@ -49,7 +49,7 @@ class Turnstile:
 
     def stop(self) -> None:
         """Interrupt everybody and let nobody in any more."""
-        self._stopping = True
+        self.stopping = True
         for lane in self._lanes.values():
             lane.interrupt()
 
@@ -57,23 +57,32 @@ class Turnstile:
 class Turn:
     """One visitor's time with an upload."""
 
-    def __init__(self, lane: _Lane, number: int) -> None:
+    def __init__(self, turnstile: Turnstile, lane: _Lane) -> None:
+        self._turnstile = turnstile
         self._lane = lane
-        self._number = number
+        self._number = lane.newest
 
     async def run(self, work: Coroutine[None, None, None]) -> None:
-        """Do `work` until it ends or a newcomer interrupts it: FaultError (offset) then, after its clean-up."""
+        """Do `work` until it ends or is interrupted, perhaps before it begins.
+
+        FaultError (offset) when a newcomer interrupted it, (stopping) when the receiver stops.
+        """
         if self._number != self._lane.newest:
             work.close()
-            raise _superseded()
+            raise self._interrupted()
         task = self._lane.task = asyncio.create_task(work)
         try:
             await self._until_done(task)
         finally:
             self._lane.task = None
         if task.cancelled():
-            raise _superseded()
+            raise self._interrupted()
         task.result()
+
+    def _interrupted(self) -> FaultError:
+        if self._turnstile.stopping:
+            return FaultError(faults.STOPPING)
+        return FaultError(faults.OFFSET, "another request took this upload over")
 
     async def _until_done(self, task: asyncio.Task[None]) -> None:
         try:
@@ -94,7 +103,3 @@ class _Lane:
     def interrupt(self) -> None:
         if self.task is not None:
             self.task.cancel()
-
-
-def _superseded() -> FaultError:
-    return FaultError(faults.OFFSET, "another request took this upload over")

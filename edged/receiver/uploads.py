@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edged.base.clock import Clock
     from edged.receiver.settings import LimitSettings
     from edged.receiver.store import Store
+    from edged.receiver.turnstile import Turn
     from edged.receiver.vault import Vault
     from edged.wire.manifest import Manifest
 
@@ -118,7 +119,7 @@ class Uploads:
             if before.file is not None:
                 return before
             await self._check_space(0)
-            await turn.run(self._receive(before, patch.body))
+            await self._receive(before, patch.body, turn)
             await self._prolong(before)
             return await self._stand(owner, identity)
 
@@ -170,13 +171,14 @@ class Uploads:
             return _arrived(await self._finish(upload))
         return Standing(id=identity, length=upload.length, offset=offset, expires=upload.expires)
 
-    async def _receive(self, before: Standing, body: StreamReader) -> None:
+    async def _receive(self, before: Standing, body: StreamReader, turn: Turn) -> None:
         digest, hashed = self._digests.pop(before.id, (None, 0))
         if digest is None or hashed != before.offset:
             digest = await asyncio.to_thread(self._vault.digest, before.id)
         tail = await asyncio.to_thread(Tail, self._vault.partial(before.id), digest)
         try:
-            await receive(body, tail, room=before.length - before.offset, idle=self._limits.idle)
+            room = before.length - before.offset
+            await receive(body, tail, room=room, idle=self._limits.idle, turn=turn)
         except OSError as error:
             if error.errno in _FULL:
                 raise FaultError(faults.FULL, retry_after=600.0) from error

@@ -29,11 +29,15 @@ class Vault:
         self._partial = root / "partial"
         self._blobs = root / "blobs"
         self._root = root
+        self.database = root / "receiver.db"
+        self.lock = root / "lock"
 
     def prepare(self) -> None:
-        """Make the directories; OSError if the disk refuses."""
-        for directory in (self._partial, self._blobs):
+        """Make the directories and an empty database, for this user alone; OSError if the disk refuses."""
+        for directory in (self._root, self._partial, self._blobs):
             make_directory(directory)
+        self.database.touch(mode=0o600)
+        self.database.chmod(0o600)  # it holds the devices' keys
 
     def free(self) -> int:
         """Return the bytes that may still be written."""

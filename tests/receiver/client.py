@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
@@ -37,7 +38,7 @@ class Device:
         self.url, self.name, self.key, self.now = url, name, key, now
         self._session = aiohttp.ClientSession(auto_decompress=False)
 
-    async def __aenter__(self) -> Device:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -63,7 +64,9 @@ class Device:
     ) -> Answer:
         """Send one signed request and read its answer whole."""
         signed = self.signed(method, target, headers or {}, None if stream else data)
-        async with self._session.request(method, self.url + target, headers=signed, data=data or None) as response:
+        async with self._session.request(
+            method, self.url + target, headers=signed, data=io.BytesIO(data) if data else None
+        ) as response:
             return Answer(response.status, dict(response.headers), await response.read())
 
     async def create(self, told: Manifest, **headers: str) -> Answer:

@@ -11,9 +11,10 @@ from edged.receiver.app import Serving, serve
 from edged.receiver.settings import ReceiverConfig
 from edged.wire.keys import new_device_key
 from tests.receiver.client import Device
+from tests.receiver.raw import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
 
@@ -42,6 +43,20 @@ async def shed(receiver: Serving) -> AsyncIterator[Device]:
     """The device "shed", known to the receiver."""
     async with await known_device(receiver, "shed") as device:
         yield device
+
+
+@pytest.fixture
+async def dial(receiver: Serving) -> AsyncIterator[Callable[[], Awaitable[Wire]]]:
+    """Opens plain connections to the receiver, which end with the test."""
+    wires: list[Wire] = []
+
+    async def open_one() -> Wire:
+        wires.append(await Wire.open(receiver.port))
+        return wires[-1]
+
+    yield open_one
+    for wire in wires:
+        await wire.close()
 
 
 async def known_device(receiver: Serving, name: str) -> Device:
