@@ -8,16 +8,16 @@ checkpoints (two connections that write and checkpoint at once can corrupt a WAL
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiosqlite
 
 from edged.base.errors import CorruptDatabaseError, NewerSchemaError
+from edged.base.finish import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
@@ -85,9 +85,9 @@ async def open_database(path: Path, migrations: Sequence[str], *, checkpoints: b
 
 async def _call(connection: aiosqlite.Connection, function: Callable[..., T], *args: Any) -> T:
     # aiosqlite has no public call for a whole function; tests/base/test_db.py holds this one to its promise.
-    call = asyncio.ensure_future(connection._execute(function, connection._conn, *args))  # type: ignore[no-untyped-call]  # noqa: SLF001
+    call: Awaitable[T] = connection._execute(function, connection._conn, *args)  # type: ignore[no-untyped-call]  # noqa: SLF001
     try:
-        return await asyncio.shield(call)
+        return await finish(call)
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from edged.base.clock import stamp
+from edged.base.finish import finish
 from edged.outbox import claiming, deliveries, digests, files, incidents, ledger, notices, pruning, queries, windows
 from edged.outbox.opening import open_sound
 
@@ -342,7 +343,7 @@ class Outbox:
 
     async def _write(self, transaction: Callable[[Connection], T]) -> T:
         # The waking belongs to the commit: a cancelled caller must not leave committed work unnoticed.
-        return await asyncio.shield(asyncio.ensure_future(self._commit(transaction)))
+        return await finish(self._commit(transaction))
 
     async def _commit(self, transaction: Callable[[Connection], T]) -> T:
         result = await self.database.run(transaction)
