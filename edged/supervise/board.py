@@ -89,6 +89,7 @@ class View:
     bytes_sent: int
     bytes_wasted: int
     notices: tuple[str, ...]  # what a person should know: database rebuilt, camera without detection, ...
+    mono: float | None = None  # now on the clock of `Link.since` and `Health.since`; without it no durations are shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,10 +104,17 @@ class Queue:
     backlog_bytes: int
     oldest_age: float | None  # seconds, of the oldest unsent thing
     drain_seconds: float | None  # None when the rate is unknown or nothing waits
+    held: int = 0  # waits for a person's release
+    losses: int = 0  # entries in the loss ledger
 
 
 class Board(Protocol):
-    """What `supervise.http` may ask for."""
+    """What `supervise.http` may ask for.
+
+    A delivery's row is what `edged outbox show` prints, an incident's row what `edged incidents show` prints
+    (outbox/commands.py), with one optional key: `here` (default True) in each of its clips and snapshots says whether
+    the file is still on this device.
+    """
 
     def view(self) -> View:
         """Return the present state, from memory."""

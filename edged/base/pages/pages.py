@@ -106,12 +106,13 @@ def environment(templates: Path, assets: Assets) -> jinja2.Environment:
 
 def html(made: jinja2.Environment, template: str, *, status: int = 200, **values: Any) -> web.Response:
     """Render `template` into an answer that no cache keeps."""
+    return answer(made.get_template(template).render(values), status=status)
+
+
+def answer(text: str, *, status: int = 200) -> web.Response:
+    """Return a rendered page as an answer that no cache keeps."""
     return web.Response(
-        text=made.get_template(template).render(values),
-        status=status,
-        content_type="text/html",
-        charset="utf-8",
-        headers={CACHE_CONTROL: "no-store"},
+        text=text, status=status, content_type="text/html", charset="utf-8", headers={CACHE_CONTROL: "no-store"}
     )
 
 
