@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUNTIME = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["device"]]
 BUILD = [*PROJECT["build-system"]["requires"], *PROJECT["dependency-groups"]["build"]]
+DEMO = PROJECT["dependency-groups"]["demo"]
 DEV = PROJECT["dependency-groups"]["dev"]
 MACHINES = ["x86_64", "aarch64"]
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -41,7 +42,7 @@ def _pins(lock: str, machine: str, python: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("machine", MACHINES)
-@pytest.mark.parametrize(("lock", "asked"), [("runtime.txt", RUNTIME + BUILD), ("dev.txt", RUNTIME + BUILD + DEV)])
+@pytest.mark.parametrize(("lock", "asked"), [("runtime.txt", RUNTIME + BUILD + DEMO), ("dev.txt", RUNTIME + BUILD + DEV)])
 def test_each_lock_satisfies_the_project(lock: str, asked: list[str], machine: str, python: str) -> None:
     """Whoever changes a dependency runs ./scripts/lock, or this names what is out of date."""
     pins = _pins(lock, machine, python)

@@ -36,11 +36,11 @@ def short(stamp: Stamp, timezone: str, *, beside: Stamp | None = None) -> str:
 
 
 def full(stamp: Stamp, timezone: str) -> str:
-    """Return "Sunday 22 November 2026, 14:02:31 CET"."""
+    """Return "Sun 22 Nov 2026, 14:02:31 CET"."""
     if not is_set(stamp):
         return "unknown (the device's clock was not set)"
     here = at(stamp, timezone)
-    return f"{here:%A} {here.day} {here:%B %Y, %H:%M:%S} {here:%Z}"
+    return f"{here:%a} {here.day} {here:%b %Y, %H:%M:%S} {here:%Z}"
 
 
 def row(stamp: Stamp, timezone: str) -> str:

@@ -85,7 +85,7 @@ class AlertSender:
             "alert sent",
             incident=current.incident,
             delivery=current.id,
-            recipient=recipient,
+            destination=current.destination,
             relay=accepted.relay,
             answer=accepted.answer,
             bytes=accepted.size,
@@ -116,7 +116,7 @@ class AlertSender:
         message = await self._render(content, delivery, recipient)
         if not await self._outbox.fold(delivery.id, others, message):
             return None
-        log.info("digest folded", delivery=delivery.id, alerts=len(held), recipient=recipient)
+        log.info("digest folded", delivery=delivery.id, alerts=len(held), destination=delivery.destination)
         return message
 
     async def _render(self, content: AlertContent, delivery: Delivery, recipient: str) -> bytes:
