@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ class Proxy:
         self.rate: float | None = None
         self.delay = 0.0
         self.reset_after: int | None = None
-        self.answer_lost = False  # cut instead of passing the next answer on
+        self.lose_answer_at: int | None = None  # cut instead of passing on the first answer after so many bytes
         self.stall = False
         self.refuse = False
         self.connections = 0
@@ -37,7 +37,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
 
-    async def __aenter__(self) -> Proxy:
+    async def __aenter__(self) -> Self:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _QUEUE)
         listener.bind(("127.0.0.1", 0))
@@ -123,8 +123,8 @@ class Proxy:
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while piece := await reader.read(_PIECE):
             await self._pass_stall()
-            if self.answer_lost:
-                self.answer_lost = False
+            if self.lose_answer_at is not None and self.upstream >= self.lose_answer_at:
+                self.lose_answer_at = None
                 self.cut()
                 return
             writer.write(piece)

@@ -228,4 +228,5 @@ def _tell_failed(delivery: Delivery, verdict: Verdict, error: DeliveryError) -> 
     elif verdict.fate in {Fate.DEAD, Fate.LOST}:
         log.error("delivery lost" if verdict.fate is Fate.LOST else "delivery dead", **facts, error=str(error))
     else:
-        log.warning("delivery put off", **facts, error=str(error), wait_s=round(verdict.wait or verdict.pause, 1))
+        tell = log.debug if str(error) == delivery.last_error else log.warning  # an outage of weeks is told once
+        tell("delivery put off", **facts, error=str(error), wait_s=round(verdict.wait or verdict.pause, 1))

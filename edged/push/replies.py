@@ -19,16 +19,18 @@ from edged.wire.signing import TIME_HEADER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from edged.wire.faults import Fault
+
 RECEIVER_HEADER = "Edged-Receiver"
 _MARKS = (RECEIVER_HEADER, TIME_HEADER, tus.RESUMABLE)
 _BUSY_PAUSE = 60.0  # seconds, when a busy peer names no time
-_LOCKED_PAUSE = 5.0  # seconds: another request on the same upload is still being ended
+_MOMENT = 5.0  # seconds: another request on the upload is being ended, or the receiver restarts
 _LONGEST_PAUSE = 3600.0  # seconds; a peer may ask for more, we look earlier
 
 _IDLE = 408
-_BUSY = frozenset({425, 429, 503, 507})
-TOO_LARGE = 413
 _LOCKED = 423
+_BUSY = frozenset({_LOCKED, 425, 429, 503, 507})
+TOO_LARGE = 413
 _SERVER = 500
 _FINAL: dict[int, type[DeliveryError]] = {
     401: CredentialsError,
@@ -69,7 +71,7 @@ def refusal(answer: Answer, doing: str) -> DeliveryError:
         return NoAnswerError(f"can't {doing}: the receiver waited too long for bytes")
     told = faults.from_json(answer.status, answer.body)
     text = f"can't {doing}: {told}"
-    pause = _pause(answer)
+    pause = _pause(answer, told.fault)
     if pause is not None:
         return RefusedError(text, retry_after=pause)
     if answer.status >= _SERVER or told.fault.retry:
@@ -77,11 +79,12 @@ def refusal(answer: Answer, doing: str) -> DeliveryError:
     return _FINAL.get(answer.status, RejectedError)(text)
 
 
-def _pause(answer: Answer) -> float | None:
+def _pause(answer: Answer, fault: Fault) -> float | None:
     """Return for how many seconds the whole peer, not just this delivery, is to be left alone."""
-    if answer.status == _LOCKED:
-        return _LOCKED_PAUSE
     if answer.status not in _BUSY:
         return None
     asked = answer.headers.get("Retry-After", "")
-    return min(float(asked), _LONGEST_PAUSE) if asked.isdecimal() else _BUSY_PAUSE
+    if asked.isdecimal():
+        return min(float(asked), _LONGEST_PAUSE)
+    brief = answer.status == _LOCKED or fault is faults.STOPPING
+    return _MOMENT if brief and not asked else _BUSY_PAUSE

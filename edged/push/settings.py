@@ -8,6 +8,7 @@ from typing import Literal
 
 from edged.base.config import Duration, Rate, Secret, Size
 from edged.base.week import parse_span
+from edged.wire.keys import is_device_name
 
 _SCHEMES = ("http://", "https://")
 
@@ -48,8 +49,11 @@ class ReceiverSettings:
             raise ValueError("device: `device` and `key` go together; `edged receive device add NAME` prints the key")
         if self.readback and self.key is not None:
             raise ValueError("readback: is for foreign tus servers; edged's receiver signs a receipt")
-        if self.slice_min > self.slice_max:
-            raise ValueError("slice_min: is larger than slice_max")
+        if self.device and not is_device_name(self.device):
+            raise ValueError(f"device: {self.device!r} is no device's name; use letters, digits, . _ and -")
+        if not 0 < self.slice_min <= self.slice_max:
+            raise ValueError("slice_min: is larger than slice_max, or nothing")
+        _longer_than_nothing(self, *(name for name in self.__slots__ if name.endswith(("_timeout", "keepalive"))))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +63,10 @@ class FolderSettings:
     path: Path
     require_mount: bool = True  # refuse while nothing is mounted there, instead of filling the system's disk
     timeout: Duration = Duration(60)  # a share that does not answer for so long hangs
+
+    def __post_init__(self) -> None:
+        """Refuse a limit that nothing could keep."""
+        _longer_than_nothing(self, "timeout")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +98,7 @@ class GateSettings:
         for name in ("failures", "successes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be 1 or more")
+        _longer_than_nothing(self, "pause", "credentials_pause")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,6 +129,14 @@ class ProbeSettings:
     failures: int = 2  # in a row, until the line counts as down
     settled: Duration = Duration(10)  # a line that fell sooner than this must prove itself twice
 
+    def __post_init__(self) -> None:
+        """Refuse figures that contradict each other."""
+        if self.failures < 1:
+            raise ValueError("failures: must be 1 or more")
+        if not 0 < self.waiting <= self.waiting_cap:
+            raise ValueError("waiting: must be more than nothing and no more than `waiting_cap`")
+        _longer_than_nothing(self, "idle", "metered", "timeout")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PushSettings:
@@ -139,5 +156,12 @@ class PushSettings:
         """Refuse figures that would stop all uploads."""
         if self.parallel < 1:
             raise ValueError("parallel: must be 1 or more")
+        _longer_than_nothing(self, "heartbeat")
         if self.rate is not None and self.rate <= 0:
             raise ValueError('rate: must be more than nothing; leave it out for no limit, upload = "manual" for none')
+
+
+def _longer_than_nothing(section: object, *names: str) -> None:
+    for name in names:
+        if getattr(section, name) <= 0:
+            raise ValueError(f"{name}: must be longer than nothing")

@@ -32,10 +32,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def receiver(state_dir: Path) -> AsyncIterator[Serving]:
+def receiver_config(state_dir: Path) -> ReceiverConfig:
+    """The configuration of a receiver on any free port."""
+    return ReceiverConfig(state=state_dir, public_url="http://127.0.0.1:1", listen="127.0.0.1:0", name="hq")
+
+
+@pytest.fixture
+async def receiver(receiver_config: ReceiverConfig) -> AsyncIterator[Serving]:
     """A receiver that listens on loopback."""
-    config = ReceiverConfig(state=state_dir, public_url="http://127.0.0.1:1", listen="127.0.0.1:0", name="hq")
-    async with serve(config) as serving:
+    async with serve(receiver_config) as serving:
         yield serving
 
 
@@ -49,6 +54,11 @@ async def proxy(receiver: Serving) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def key(receiver: Serving) -> str:
     """The key of device "shop", known to the receiver."""
+    return await known(receiver)
+
+
+async def known(receiver: Serving) -> str:
+    """Make device "shop" known to `receiver` and return its key."""
     made = new_device_key()
     await receiver.world.registry.add_device("shop", made, SystemClock().wall(), replace=True)
     return made
@@ -113,18 +123,23 @@ class Job:
         )
 
 
-def make_job(folder: Path, data: bytes, **changes: Any) -> Job:
-    """Write `data` as a clip and return its job."""
-    path = folder / "part-001.mp4"
-    path.write_bytes(data)
+def make_manifest(data: bytes = b"", **changes: Any) -> Manifest:
+    """Return the manifest of a clip with the bytes `data`."""
     fields: dict[str, Any] = {
         "key": secrets.token_hex(16),
         "kind": "clip",
-        "name": path.name,
+        "name": "part-001.mp4",
         "content_type": "video/mp4",
         "size": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "camera": "front",
         "start": 1_780_056_000.0,
     }
-    return Job(path=path, manifest=Manifest(**{**fields, **changes}))
+    return Manifest(**{**fields, **changes})
+
+
+def make_job(folder: Path, data: bytes, **changes: Any) -> Job:
+    """Write `data` as a clip and return its job."""
+    path = folder / "part-001.mp4"
+    path.write_bytes(data)
+    return Job(path=path, manifest=make_manifest(data, **changes))

@@ -1,0 +1,49 @@
+"""What the bulk lane does with one delivery: its manifest, its target, and the address where its bytes go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edged.base.errors import FileLostError, NoAnswerError
+from edged.push.errand import Errand
+from edged.push.manifests import manifest_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edged.model import Delivery
+    from edged.outbox.store import Outbox
+    from edged.push.errand import Target
+    from edged.push.transfers import Transfer
+    from edged.wire.receipt import Receipt
+
+
+class Uploader:
+    """Carries deliveries to `targets`, by the names of their destinations."""
+
+    def __init__(self, outbox: Outbox, targets: Mapping[str, Target]) -> None:
+        self._outbox = outbox
+        self._targets = targets
+
+    async def deliver(self, delivery: Delivery, transfer: Transfer) -> Receipt:
+        """Deliver one file; DeliveryError says why not."""
+        target = self._targets.get(delivery.destination)
+        if target is None:
+            raise NoAnswerError(f"this device's configuration has no destination {delivery.destination} any more")
+        if delivery.path is None:
+            raise FileLostError(f"the outbox knows no file for delivery {delivery.id}")
+
+        async def created(url: str) -> None:
+            await self._outbox.set_upload_url(delivery.id, url)
+
+        return await target.deliver(
+            Errand(
+                path=delivery.path,
+                manifest=await manifest_for(self._outbox, delivery),
+                urgency=delivery.priority,
+                upload_url=delivery.upload_url,
+                created=created,
+                progress=transfer.progress,
+                sending=transfer.sending,
+            )
+        )
