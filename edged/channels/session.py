@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -23,7 +24,7 @@ from edged.channels.text import one_line
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable
 
     from aiosmtplib.protocol import SMTPProtocol
 
@@ -37,6 +38,9 @@ _GO_ON = 354
 _DOT = b".\r\n"
 # No CRAM-MD5 first and no second guess: each wrong try counts towards the lock that providers put on accounts.
 _LOGINS = ("plain", "login", "cram-md5")
+
+
+MakeSocket = Callable[[int, int, int], socket.socket]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,12 +210,14 @@ class Session:
 
 
 @asynccontextmanager
-async def open_session(endpoint: Endpoint, settings: MailSettings, clock: Clock) -> AsyncIterator[Session]:
+async def open_session(
+    endpoint: Endpoint, settings: MailSettings, clock: Clock, make_socket: MakeSocket = socket.socket
+) -> AsyncIterator[Session]:
     """Connect to a relay, with TLS and login as configured; the connection ends with the block.
 
     Raises UnfitError, CredentialsError, RefusedError and NoAnswerError.
     """
-    client = await _connect(endpoint, settings, clock)
+    client = await _connect(endpoint, settings, clock, make_socket)
     try:
         session = Session(client, endpoint, settings, clock)
         await session.secure()
@@ -226,11 +232,13 @@ async def open_session(endpoint: Endpoint, settings: MailSettings, clock: Clock)
         client.close()
 
 
-async def _connect(endpoint: Endpoint, settings: MailSettings, clock: Clock) -> aiosmtplib.SMTP:
+async def _connect(
+    endpoint: Endpoint, settings: MailSettings, clock: Clock, make_socket: MakeSocket
+) -> aiosmtplib.SMTP:
     relay = endpoint.relay
     with mapped(relay.name, clock):
         async with asyncio.timeout(settings.connect):
-            sock = await _dial(relay.host, relay.tcp_port)
+            sock = await _dial(relay.host, relay.tcp_port, make_socket)
         client = aiosmtplib.SMTP(
             hostname=relay.host,
             sock=sock,
@@ -244,10 +252,16 @@ async def _connect(endpoint: Endpoint, settings: MailSettings, clock: Clock) -> 
     return client
 
 
-async def _dial(host: str, port: int) -> socket.socket:
+async def _dial(host: str, port: int, make_socket: MakeSocket) -> socket.socket:
     loop = asyncio.get_running_loop()
     infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    sock = await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=_HEAD_START, interleave=1, loop=loop)
+    sock = await aiohappyeyeballs.start_connection(
+        infos,
+        happy_eyeballs_delay=_HEAD_START,
+        interleave=1,
+        loop=loop,
+        socket_factory=lambda info: make_socket(info[0], info[1], info[2]),
+    )
     # The answer to DATA may take minutes: a peer that is gone is noticed earlier.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)

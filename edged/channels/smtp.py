@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from edged.base.secret import reveal
 from edged.channels import mime
 from edged.channels.address import parse_mailbox
 from edged.channels.refusals import TooLargeError, UnfitError
-from edged.channels.session import Accepted, Endpoint, Session, open_session
+from edged.channels.session import Accepted, Endpoint, MakeSocket, Session, open_session
 from edged.channels.settings import MailSettings, Relay, Security
 
 if TYPE_CHECKING:
@@ -58,14 +59,24 @@ class _Door:
 
 
 class Mailer:
-    """Sends through `endpoints` in their order; a relay that does not answer as it should rests for a while."""
+    """Sends through `endpoints` in their order; a relay that does not answer as it should rests for a while.
+
+    `make_socket` takes family, type and protocol: whoever counts bytes gives one of its own.
+    """
 
     def __init__(
-        self, settings: MailSettings, endpoints: Sequence[Endpoint], clock: Clock, figures: GateFigures | None = None
+        self,
+        settings: MailSettings,
+        endpoints: Sequence[Endpoint],
+        clock: Clock,
+        *,
+        figures: GateFigures | None = None,
+        make_socket: MakeSocket = socket.socket,
     ) -> None:
         self._settings = settings
         self._sender = parse_mailbox(settings.sender).address if settings.sender else ""
         self._clock = clock
+        self._make_socket = make_socket
         self._doors = [_Door(endpoint=endpoint, gate=Gate(figures or GateFigures())) for endpoint in endpoints]
 
     @property
@@ -119,7 +130,7 @@ class Mailer:
         self, door: _Door, message: bytes | Compose, recipient: str, before_dot: Callable[[], Awaitable[None]]
     ) -> Accepted:
         try:
-            async with open_session(door.endpoint, self._settings, self._clock) as session:
+            async with open_session(door.endpoint, self._settings, self._clock, self._make_socket) as session:
                 whole = message if isinstance(message, bytes) else await message()
                 accepted = await self._transfer(session, door, whole, recipient, before_dot)
         except (CredentialsError, UnfitError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edged.base.config import Duration, Share, Size
+from edged.channels.address import check_address
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,16 +20,23 @@ class AlertSettings:
     cooldown: Duration = Duration(60.0)
     # Alerts in any hour, over all cameras; what exceeds it is told in one summary. 0: no cap.
     cap_per_hour: int = 0
+    # So many alerts to one address, or more, that could not be sent for so long go out in one mail.
+    digest_from: int = 3
+    digest_after: Duration = Duration(120.0)
 
     def __post_init__(self) -> None:
         """Refuse what can't be meant."""
         for address in self.recipients:
-            if address.count("@") != 1 or address.strip() != address or not all(address.split("@")):
-                raise ValueError(f"recipients: {address!r} is not a mail address")
+            try:
+                check_address(address)
+            except ValueError as error:
+                raise ValueError(f"recipients: {error}") from error
         if len(set(self.recipients)) != len(self.recipients):
             raise ValueError("recipients: an address is named twice")
         if self.cap_per_hour < 0:
             raise ValueError("cap_per_hour: must be 0 (no cap) or more")
+        if self.digest_from < 2:  # noqa: PLR2004 -- fewer would be no digest
+            raise ValueError("digest_from: must be 2 or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,6 +20,7 @@ from edged.base.errors import RejectedError
 from edged.channels.content import Letterhead, kind_of
 from edged.channels.render import render_message
 from edged.model import State
+from edged.push.body import OutrankedError
 from edged.push.telling import Teller
 from edged.wire.signing import sign_link
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from edged.channels.smtp import Mailer
     from edged.model import Delivery
     from edged.outbox.store import Outbox
+    from edged.push.transfers import Transfer
 
 log = structlog.get_logger(__name__)
 
@@ -45,10 +47,14 @@ class Letters:
     site: str
     timezone: str
     sender: str
-    digest_from: int = 3  # this many late alerts to one recipient, or more, go out as one mail
-    digest_after: float = 120.0  # seconds after which an alert that was not yet sent is late
+    digest_from: int  # this many late alerts to one recipient, or more, go out as one mail
+    digest_after: float  # seconds after which an alert that was not yet sent is late
     digest_most: int = 50  # entries in one mail: with their links some 40 KB
     digest_pictures: int = 3  # the newest ones; each costs as much as all else
+
+
+class FoldedError(OutrankedError):
+    """While this alert waited for its turn, another took it into its digest, whose fate it shares."""
 
 
 class AlertSender:
@@ -65,24 +71,27 @@ class AlertSender:
         # One at a time per recipient: two digests must not take in the same alerts.
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def send(self, delivery: Delivery) -> None:
-        """Send an alert and complete it, with those that its digest tells; nothing if it is no longer pending.
+    async def send(self, delivery: Delivery, transfer: Transfer) -> None:
+        """Send an alert; return once a relay took it, or if it is told already. The caller completes it.
 
-        Raises PossiblySentError, NoAnswerError, CredentialsError, RefusedError and RejectedError, as Mailer does.
+        Raises FoldedError, and as Mailer does PossiblySentError, NoAnswerError, CredentialsError, RefusedError and
+        RejectedError. The answer to a whole mail may take `mail.data_reply`: nothing moves for so long.
         """
         recipient = delivery.destination.removeprefix(MAIL)
         async with self._turns[recipient]:
             current = await self._outbox.delivery(delivery.id)
-            if current is None or current.state is not State.PENDING or current.carrier is not None:
+            if current is None or current.state is not State.PENDING:
                 return
+            if current.carrier is not None:
+                raise FoldedError(f"told in the digest of delivery {current.carrier}")
             accepted = await self._mailer.send(
                 partial(self._message, current, recipient),
                 recipient=recipient,
                 before_dot=partial(self._outbox.mark_sending, current.id),
             )
-            await self._outbox.complete(current.id, None)
+        transfer.sending(accepted.size)
         log.info(
-            "alert sent",
+            "mail accepted",
             incident=current.incident,
             delivery=current.id,
             destination=current.destination,

@@ -93,7 +93,7 @@ def settings(*relays: Relay, reply: float = 5.0, data_reply: float = 5.0) -> Mai
 
 def mailer(chosen: MailSettings, clock: FixedClock | None = None, figures: GateFigures | None = None) -> Mailer:
     """Return a Mailer of `chosen`."""
-    return Mailer(chosen, resolve(chosen), clock or FixedClock(), figures)
+    return Mailer(chosen, resolve(chosen), clock or FixedClock(), figures=figures)
 
 
 async def test_a_mail_arrives_byte_for_byte() -> None:
