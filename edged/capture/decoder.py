@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
 import av
@@ -26,30 +27,29 @@ _ENOUGH = 0.9  # of the wanted frames
 
 
 class LumaDecoder:
-    """Frames of one H.264 or HEVC stream of `source_rate` pictures a second (0.0 unknown), at most `rate` a second.
+    """Frames of one H.264 or HEVC stream, at most `rate` a second.
 
-    Pictures that no other refers to are left out while the rest is enough: with B-frames that spares half of
-    the work or more. One thread: frame threads would cost latency and memory and save no CPU.
+    Pictures that no other refers to are left out while the rest is enough: with B-frames that spares half of the
+    work or more. One thread: frame threads would cost latency and memory and save no CPU.
     """
 
-    def __init__(
-        self, camera: str, context: VideoCodecContext, timeline: Timeline, rate: float, source_rate: float
-    ) -> None:
+    def __init__(self, camera: str, stream: VideoStream, timeline: Timeline, rate: float) -> None:
+        source_rate = float(stream.average_rate or 0)
         self._camera = camera
-        self._context = context
+        self._context = context = stream.codec_context
+        self._time_base = stream.time_base or Fraction(1, 90_000)
         self._timeline = timeline
         self._rate = rate
         self._picker = Picker(rate)
         self._trial_from: float | None = None
         self._given = self._got = 0
         self._waiting_for_key = True
-        self.size = (0, 0)  # of the pictures decoded last
         context.thread_count = 1
         self._skips = source_rate == 0.0 or source_rate >= 2 * rate  # else every picture is needed anyway
         context.skip_frame = "NONREF" if self._skips else "DEFAULT"
 
     def feed(self, packet: RawPacket[VideoStream], epoch: int) -> Iterator[Frame]:
-        """Decode one packet and yield what is due; damaged pictures are passed over until the next key frame."""
+        """Decode one packet and yield what is due; damaged pictures are passed over."""
         if self._waiting_for_key and not packet.is_keyframe:
             return
         self._waiting_for_key = False
@@ -57,12 +57,18 @@ class LumaDecoder:
         try:
             pictures = self._context.decode(packet)
         except av.error.InvalidDataError:
-            self._waiting_for_key = True
             return
         self._got += len(pictures)
         for picture in pictures:
-            if picture.pts is not None:
-                yield from self._frame(picture, float(picture.pts * packet.time_base), epoch)
+            yield from self._frame(picture, epoch)
+
+    def drain(self, epoch: int) -> Iterator[Frame]:
+        """Yield what is due of the pictures still held, at the end of the stream; a key frame may follow."""
+        if self._waiting_for_key:
+            return
+        for picture in self._context.decode(None):
+            yield from self._frame(picture, epoch)
+        self.pause()
 
     def pause(self) -> None:
         """Forget what was decoded: packets are left out from here on, and the next one fed must be a key frame."""
@@ -70,13 +76,13 @@ class LumaDecoder:
             self._context.flush_buffers()
             self._waiting_for_key = True
 
-    def _frame(self, picture: VideoFrame, seconds: float, epoch: int) -> Iterator[Frame]:
-        self.size = picture.width, picture.height
-        if picture.is_corrupt or not self._picker.take(seconds):
+    def _frame(self, picture: VideoFrame, epoch: int) -> Iterator[Frame]:
+        if picture.pts is None or picture.is_corrupt:
             return
-        luma = shrink(luma_plane(picture))
-        pts = picture.pts or 0
-        yield Frame(camera=self._camera, epoch=epoch, pts=pts, mono=self._timeline.at(seconds), luma=luma)
+        seconds = float(picture.pts * self._time_base)
+        if self._picker.take(seconds):
+            luma = shrink(luma_plane(picture))
+            yield Frame(camera=self._camera, epoch=epoch, pts=picture.pts, mono=self._timeline.at(seconds), luma=luma)
 
     def _judge_skipping(self, seconds: float) -> None:
         if not self._skips:

@@ -23,21 +23,39 @@ if TYPE_CHECKING:
 _USUAL_RATE = 25  # pictures a second, of a source that does not say
 
 
-def stamped(source: Source, clock: Clock, *, loop: bool) -> Iterator[RawPacket[VideoStream]]:
-    """Yield the video packets with their stamps complete; with `loop` a file goes on with its beginning."""
-    stamper = _stamper(source.stream)
-    while True:
-        first: int | None = None
-        for raw in _demux(source):
-            if first is None:
-                first = raw.pts if raw.pts is not None else raw.dts
-            stamps = stamper.stamp(raw.pts, raw.dts, raw.duration, clock.mono())
-            raw.pts, raw.dts, raw.duration = stamps.pts, stamps.dts, stamps.duration
-            yield raw
-        if not loop or first is None:
-            return
-        stamper.rewind(first)
-        source.container.seek(0)
+class Demuxer:
+    """The video packets of an open source, pass by pass; the stamps of all passes are one run."""
+
+    def __init__(self, source: Source, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._stamper = _stamper(source.stream)
+        self._first: int | None = None  # pts of the first packet of this pass
+
+    def packets(self) -> Iterator[RawPacket[VideoStream]]:
+        """Yield packets with complete stamps until the source ends; CameraError when it breaks off."""
+        try:
+            for raw in self._source.container.demux(self._source.stream):
+                if raw.size:  # the one at the end is empty
+                    yield self._stamped(raw)
+        except (av.FFmpegError, OSError) as error:
+            raise CameraError(explain(error, self._source.name)) from None  # the cause's text may contain the URL
+
+    def rewind(self) -> bool:
+        """Go back to the beginning of a file; return whether there is anything to go back to."""
+        if self._first is None:
+            return False
+        self._stamper.rewind(self._first)
+        self._first = None
+        self._source.container.seek(0)
+        return True
+
+    def _stamped(self, raw: RawPacket[VideoStream]) -> RawPacket[VideoStream]:
+        if self._first is None:
+            self._first = raw.pts if raw.pts is not None else raw.dts or 0
+        stamps = self._stamper.stamp(raw.pts, raw.dts, raw.duration, self._clock.mono())
+        raw.pts, raw.dts, raw.duration = stamps.pts, stamps.dts, stamps.duration
+        return raw
 
 
 def _stamper(stream: VideoStream) -> Stamper:
@@ -45,13 +63,3 @@ def _stamper(stream: VideoStream) -> Stamper:
     second = float(1 / stream.time_base) if stream.time_base else 1.0
     usual = round(second / float(stream.average_rate or _USUAL_RATE))
     return Stamper(second=second, usual=usual, reorder=stream.codec_context.reorder_depth)
-
-
-def _demux(source: Source) -> Iterator[RawPacket[VideoStream]]:
-    """Yield the video packets as the source gives them, without the empty one at its end."""
-    try:
-        for raw in source.container.demux(source.stream):
-            if raw.size:
-                yield raw
-    except (av.FFmpegError, OSError) as error:
-        raise CameraError(explain(error, source.name)) from None  # the cause's text may contain the URL

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edged.capture.settings import HealthSettings
     from edged.model import Frame
 
+_KEY_FRAME = 90.0  # seconds to wait for the first while packets come: smart codecs send one a minute
 _BRIGHT = 99.5  # percentile: a lamp post alone does not make a night picture bright, sensor noise even less
 
 
@@ -53,7 +54,11 @@ def hopeless(vitals: Vitals, settings: HealthSettings, signs: frozenset[Sign], n
     """Return whether to open an ill camera anew, rather than wait whether it goes on by itself."""
     if signs & {Sign.EXCEPTION, Sign.ENDED, Sign.FROZEN}:
         return True
-    return any(newest is None or now - newest > settings.stuck for newest in (vitals.frame, vitals.packet))
+    if vitals.packet is None or now - vitals.packet > settings.stuck:
+        return True
+    if vitals.frame is None:
+        return now - vitals.opened > _KEY_FRAME
+    return now - vitals.frame > settings.stuck
 
 
 def judge(vitals: Vitals, settings: HealthSettings, *, sensor: bool, now: float) -> tuple[frozenset[Sign], str]:

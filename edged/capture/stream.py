@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edged.base.errors import CameraError
-from edged.capture.demux import stamped
+from edged.capture.demux import Demuxer
 from edged.capture.source import display_name, open_source
 from edged.capture.substream import SubStream
 from edged.capture.timeline import FileTimeline, LiveTimeline
@@ -48,11 +48,16 @@ class StreamCamera:
         if self._source is None:
             raise CameraError(f"{display_name(self._settings.url)} is not open")
         track = track_for(self._name, self._source.stream, self._settings, self._timeline(), self._epochs)
-        for raw in stamped(self._source, self._clock, loop=self._settings.is_file and self._settings.loop):
-            if self._substream is not None:
-                yield from self._substream.frames()
-            analyse = self._substream is None or not self._substream.alive()
-            yield from track.feed(raw, analyse=analyse)
+        demuxer = Demuxer(self._source, self._clock)
+        while True:
+            for raw in demuxer.packets():
+                if self._substream is not None:
+                    yield from self._substream.frames()
+                analyse = self._substream is None or not self._substream.alive()
+                yield from track.feed(raw, analyse=analyse)
+            yield from track.drain()
+            if not (self._settings.loop and demuxer.rewind()):
+                return
 
     def close(self) -> None:
         """Close the source."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from edged.base.errors import CameraError
-from edged.capture.demux import stamped
+from edged.capture.demux import Demuxer
 from edged.capture.source import open_source
 from edged.capture.timeline import LiveTimeline
 from edged.capture.tracks import track_for
@@ -71,7 +71,7 @@ class SubStream:
         try:
             timeline = LiveTimeline(self._clock)
             track = track_for(self._camera, source.stream, self._settings, timeline, self._epochs)
-            for raw in stamped(source, self._clock, loop=False):
+            for raw in Demuxer(source, self._clock).packets():
                 if self._closed.is_set():
                     return
                 self._keep(item for item in track.feed(raw, analyse=True) if isinstance(item, Frame))

@@ -34,6 +34,10 @@ class Track(Protocol):
         """Yield what one packet (stamps complete) gives: frames only with `analyse`."""
         ...
 
+    def drain(self) -> Iterator[Packet | Frame]:
+        """Yield what is still held at the end of a pass; the next packet fed begins another."""
+        ...
+
 
 def track_for(
     camera: str, stream: VideoStream, settings: CameraSettings, timeline: Timeline, epochs: Iterator[int]
@@ -57,9 +61,7 @@ class Copy:
         self._codec = stream.codec_context.name
         self._time_base = stream.time_base or Fraction(1, 90_000)
         self._rate = float(stream.average_rate or 0)
-        self._decoder = LumaDecoder(
-            camera, stream.codec_context, timeline, settings.analysis_rate, source_rate=self._rate
-        )
+        self._decoder = LumaDecoder(camera, stream, timeline, settings.analysis_rate)
         self._sets = b""
         self._info = self._describe(stream.codec_context.extradata or b"")
 
@@ -76,6 +78,10 @@ class Copy:
             yield from self._decoder.feed(raw, self._info.epoch)
         else:
             self._decoder.pause()
+
+    def drain(self) -> Iterator[Packet | Frame]:
+        """Yield the frames that the decoder still holds."""
+        yield from self._decoder.drain(self._info.epoch)
 
     def _look_for_change(self, raw: RawPacket[VideoStream], data: bytes) -> None:
         """Begin a new epoch when the parameter sets at a key frame are others than before."""
@@ -114,6 +120,7 @@ class Transcode:
         self._timeline = timeline
         self._context = stream.codec_context
         self._context.thread_count = 1
+        self._time_base = stream.time_base or Fraction(1, 90_000)
         self._picker = Picker(settings.analysis_rate)
         rate = float(stream.average_rate or settings.rate)
         self._encoder = Encoder(
@@ -124,20 +131,29 @@ class Transcode:
     def feed(self, raw: RawPacket[VideoStream], *, analyse: bool) -> Iterator[Packet | Frame]:
         """Yield an encoded packet for each picture, and the frame of it when it is due."""
         for picture in self._decode(raw):
-            if picture.pts is None:
-                continue
-            seconds = float(picture.pts * raw.time_base)
-            mono = self._timeline.arrive(seconds, seconds)
-            picture = planar(picture)  # noqa: PLW2901 -- the same picture, in the layout that both uses need
-            packet = self._encoder.encode(picture, ticks(seconds), mono)
-            if packet is None:
-                continue
-            yield packet
-            if analyse and self._picker.take(seconds):
-                luma = shrink(luma_plane(picture))
-                yield Frame(camera=self._camera, epoch=packet.stream.epoch, pts=packet.pts, mono=mono, luma=luma)
+            yield from self._both(picture, analyse=analyse)
 
-    def _decode(self, raw: RawPacket[VideoStream]) -> list[VideoFrame]:
+    def drain(self) -> Iterator[Packet | Frame]:
+        """Yield what the decoder still holds; the encoder holds nothing back."""
+        for picture in self._decode(None):
+            yield from self._both(picture, analyse=True)
+        self._context.flush_buffers()
+
+    def _both(self, picture: VideoFrame, *, analyse: bool) -> Iterator[Packet | Frame]:
+        if picture.pts is None:
+            return
+        seconds = float(picture.pts * self._time_base)
+        mono = self._timeline.arrive(seconds, seconds)
+        picture = planar(picture)
+        packet = self._encoder.encode(picture, ticks(seconds), mono)
+        if packet is None:
+            return
+        yield packet
+        if analyse and self._picker.take(seconds):
+            luma = shrink(luma_plane(picture))
+            yield Frame(camera=self._camera, epoch=packet.stream.epoch, pts=packet.pts, mono=mono, luma=luma)
+
+    def _decode(self, raw: RawPacket[VideoStream] | None) -> list[VideoFrame]:
         try:
             pictures = self._context.decode(raw)
         except av.error.InvalidDataError:
