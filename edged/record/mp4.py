@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _HEADER_LIMIT = 1 << 20  # bytes of a moov or moof: ours have a few hundred, so more is damage
 _ENTRY = 78  # bytes of a visual sample entry before its inner boxes
 _CODECS = {b"avc1": ("h264", b"avcC"), b"hvc1": ("hevc", b"hvcC"), b"hev1": ("hevc", b"hvcC")}
+_MOST_SAMPLES = 100_000  # in a fragment; one of ours has some dozens
 _DURATION, _SIZE, _FLAGS, _OFFSET = 0x100, 0x200, 0x400, 0x800  # fields of a trun's samples
 
 
@@ -217,6 +218,8 @@ def _run(trun: bytes, duration: int, size: int) -> tuple[int, list[tuple[int, in
     count, offset = struct.unpack_from(">Ii", trun, 4)
     at = 12 + 4 * bool(flags & 4)
     fields = [flag for flag in (_DURATION, _SIZE, _FLAGS, _OFFSET) if flags & flag]
+    if count > _MOST_SAMPLES:
+        raise BadFileError(f"a fragment names {count} samples")
     samples = []
     for _ in range(count):
         values = dict(zip(fields, struct.unpack_from(f">{len(fields)}I", trun, at), strict=True))

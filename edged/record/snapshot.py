@@ -65,7 +65,7 @@ def _decode(packets: Sequence[Packet]) -> Iterator[VideoFrame]:
         raise NoPictureError(f"{stream.codec} is no video")
     if stream.extradata:
         decoder.extradata = stream.extradata
-    decoder.thread_type = "AUTO"
+    decoder.thread_count = 1  # with frame threads PyAV 18.1 deadlocks when it frees a decoder whose threads hold frames
     for packet in (*packets, None):
         try:
             yield from decoder.decode(None if packet is None else _unit(packet))
