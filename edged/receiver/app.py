@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,19 +16,25 @@ from aiohttp import web
 from edged.base import log as logs
 from edged.base.clock import SystemClock
 from edged.base.lock import hold
+from edged.base.pages.pages import Assets
 from edged.base.secret import reveal
+from edged.channels import smtp
+from edged.receiver.alarms import AlarmLoop, Alarms
 from edged.receiver.auth import Authority
-from edged.receiver.guard import guard
-from edged.receiver.handlers import device, tus
+from edged.receiver.desk import HERE, Desk
+from edged.receiver.guard import guard, lean
+from edged.receiver.handlers import device, links, login, pages, tus
 from edged.receiver.registry import Registry
+from edged.receiver.retention import RetentionLoop
 from edged.receiver.sessions import Sessions
+from edged.receiver.silence import SilenceLoop
 from edged.receiver.store import open_store
 from edged.receiver.uploads import Uploads
 from edged.receiver.vault import Vault
 from edged.receiver.world import WORLD, World
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from edged.base.clock import Clock
     from edged.receiver.settings import ReceiverConfig
@@ -38,6 +45,7 @@ _BODY = 64 * 1024  # bytes of a body that is read whole; uploads are streamed
 _HEADER = 16 * 1024
 _READ = 256 * 1024
 _LINGER = 2.0  # seconds to read on after a refusal, so that the client sees it before the connection ends
+_PAUSE = 10.0  # seconds before a loop that failed starts again
 _GRACE = 10.0  # seconds for requests to end at a stop
 
 
@@ -70,10 +78,11 @@ async def _until_told(config: ReceiverConfig) -> int:
 async def serve(config: ReceiverConfig, clock: Clock | None = None) -> AsyncIterator[Serving]:
     """Serve while the context lasts. Raises ConfigError (a secret is missing), OSError (port taken, disk refuses)."""
     async with contextlib.AsyncExitStack() as stack:
-        world = await _build(config, clock or SystemClock(), stack)
+        assets = await asyncio.to_thread(Assets, HERE / "static")
+        world = await _build(config, assets, clock or SystemClock(), stack)
         await world.uploads.recover()
         runner = web.AppRunner(
-            make_app(world),
+            make_app(world, assets),
             access_log=None,
             shutdown_timeout=_GRACE,
             handle_signals=False,
@@ -89,16 +98,48 @@ async def serve(config: ReceiverConfig, clock: Clock | None = None) -> AsyncIter
         host, port = config.address()
         site = web.TCPSite(runner, host, port)
         await site.start()
+        tasks = await _loops(world)
+        stack.push_async_callback(_end, tasks)
         yield Serving(port=runner.addresses[0][1], world=world)
 
 
-def make_app(world: World) -> web.Application:
+def make_app(world: World, assets: Assets) -> web.Application:
     """Return the application with all its addresses."""
     app = web.Application(middlewares=[guard], client_max_size=_BODY)
     app[WORLD] = world
-    for part in (tus, device):
+    app.on_response_prepare.append(lean)
+    for part in (tus, device, login, pages, links):
         part.add_routes(app)
+    assets.add_to(app)
     return app
+
+
+async def _loops(world: World) -> list[asyncio.Task[None]]:
+    config, clock = world.config, world.clock
+    alarms = Alarms(world.store.database)
+    endpoints = await asyncio.to_thread(smtp.resolve, config.mail)
+    mailer = smtp.Mailer(config.mail, endpoints, clock)
+    loops = {
+        "retention": RetentionLoop(world.store, world.uploads, config.retention, clock).run,
+        "silence": SilenceLoop(config, world.registry, alarms, clock).run,
+        "alarms": AlarmLoop(alarms, mailer, clock, Random()).run,
+    }
+    return [asyncio.create_task(_kept_alive(name, run), name=name) for name, run in loops.items()]
+
+
+async def _kept_alive(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await run()
+        except Exception as error:  # the border of a background loop: whatever ends one must not end the receiver
+            log.error("loop failed, starts again", loop=name, exc_info=error)
+            await asyncio.sleep(_PAUSE)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _http_log() -> logging.Logger:
@@ -108,7 +149,7 @@ def _http_log() -> logging.Logger:
     return logger
 
 
-async def _build(config: ReceiverConfig, clock: Clock, stack: contextlib.AsyncExitStack) -> World:
+async def _build(config: ReceiverConfig, assets: Assets, clock: Clock, stack: contextlib.AsyncExitStack) -> World:
     vault = Vault(config.state)
     await asyncio.to_thread(vault.prepare)
     stack.enter_context(hold(vault.lock))
@@ -116,6 +157,7 @@ async def _build(config: ReceiverConfig, clock: Clock, stack: contextlib.AsyncEx
     stack.push_async_callback(store.database.close)
     registry = Registry(store.database)
     tokens = {name: await asyncio.to_thread(reveal, token, f"tokens.{name}") for name, token in config.tokens.items()}
+    sessions = Sessions(await registry.secret("sessions"), config.login.session)
     return World(
         config=config,
         clock=clock,
@@ -124,5 +166,5 @@ async def _build(config: ReceiverConfig, clock: Clock, stack: contextlib.AsyncEx
         vault=vault,
         uploads=Uploads(store, vault, config.limits, clock),
         authority=Authority(registry, tokens, clock),
-        sessions=Sessions(await registry.secret("sessions"), config.login.session),
+        desk=Desk(config, registry, sessions, assets, clock),
     )

@@ -1,4 +1,4 @@
-"""The border of every request: faults become answers, answers get their security headers, nothing leaks out."""
+"""The border of every request: faults become answers, browsers get security headers, nothing leaks out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
+from edged.base.pages.pages import SECURITY_HEADERS
 from edged.receiver.world import world_of
 from edged.wire import faults, signing, tus
 from edged.wire.faults import FaultError
@@ -20,31 +20,64 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _UNAUTHORIZED = 401
+_DEVICES = (
+    "/files",
+    "/receipts/",
+    "/clips/",
+    "/probe",
+    "/heartbeat",
+)  # programs' addresses: JSON, and no byte too many
 
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every fault in the way of the catalogue."""
+    """Answer every fault in the way of the catalogue; put the security headers on what browsers get."""
     try:
-        return await handler(request)
-    except FaultError as error:
-        return _answer(request, error)
-    except web.HTTPRedirection:
-        raise
-    except web.HTTPException as error:
-        return _answer(request, FaultError(faults.for_status(error.status)))
-    except TimeoutError:
-        return _answer(request, FaultError(faults.IDLE))
-    except (web.RequestPayloadError, HttpProcessingError):
-        return _answer(request, FaultError(faults.BAD_REQUEST, "the body is malformed"))
+        response = await handler(request)
     except ConnectionError:
         raise  # the client is gone: aiohttp ends the connection quietly
-    except Exception as error:  # the border: whatever goes wrong in one request must not be told, nor end the receiver
-        log.exception("request failed", method=request.method, path=request.path, error=repr(error))
-        return _answer(request, FaultError(faults.INTERNAL))
+    except web.HTTPRedirection as redirection:
+        response = web.Response(status=redirection.status, headers={"Location": redirection.headers["Location"]})
+    except Exception as error:  # noqa: BLE001 -- the border: one request's failure is not told, nor ends the receiver
+        response = _answer(request, _fault_of(request, error))
+    if not request.path.startswith(_DEVICES):
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+    return response
+
+
+async def lean(_: web.Request, response: web.StreamResponse) -> None:
+    """Take away the header that tells of the inside, and costs a device its bytes."""
+    response.headers.pop("Server", None)
+
+
+def _fault_of(request: web.Request, error: Exception) -> FaultError:
+    match error:
+        case FaultError():
+            return error
+        case web.HTTPException():
+            return FaultError(faults.for_status(error.status))
+        case TimeoutError():
+            return FaultError(faults.IDLE)
+        case web.RequestPayloadError():
+            return FaultError(faults.BAD_REQUEST, "the body is malformed")
+    log.error("request failed", method=request.method, path=request.path, exc_info=error)
+    return FaultError(faults.INTERNAL)
 
 
 def _answer(request: web.Request, error: FaultError) -> web.Response:
+    if not request.path.startswith(_DEVICES) and "text/html" in request.headers.get("Accept", ""):
+        response = _page(request, error)
+    else:
+        response = _json(request, error)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(int(error.retry_after))
+    if request.can_read_body and not request.content.at_eof():
+        response.force_close()  # the rest of a refused body is not worth its bytes
+    return response
+
+
+def _json(request: web.Request, error: FaultError) -> web.Response:
     fault = error.fault
     headers = {"Cache-Control": "no-store"}
     if request.path.startswith("/files"):
@@ -54,11 +87,18 @@ def _answer(request: web.Request, error: FaultError) -> web.Response:
     if fault.status == _UNAUTHORIZED:
         headers[signing.TIME_HEADER] = str(int(world_of(request).clock.wall()))
         headers["WWW-Authenticate"] = "Edged"
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(int(error.retry_after))
-    response = web.Response(
-        status=fault.status, body=faults.to_json(error), content_type="application/json", headers=headers
+    body = faults.to_json(error)
+    return web.Response(status=fault.status, body=body, content_type="application/json", headers=headers)
+
+
+def _page(request: web.Request, error: FaultError) -> web.Response:
+    return world_of(request).desk.page(
+        request,
+        "message.html",
+        status=error.fault.status,
+        title="Nothing here" if error.fault is faults.NOT_FOUND else "That did not work",
+        text=str(error),
+        waiting=False,
+        link="/",
+        label="To the first page",
     )
-    if request.can_read_body and not request.content.at_eof():
-        response.force_close()  # the rest of a refused body is not worth its bytes
-    return response

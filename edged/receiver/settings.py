@@ -136,7 +136,7 @@ class ReceiverConfig:
             raise ValueError(f'listen: {self.listen!r} is not "ADDRESS:PORT"; write "127.0.0.1:8378"') from error
         try:
             ZoneInfo(self.timezone)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise ValueError(f'timezone: {self.timezone!r} is no time zone; write it like "Europe/Berlin"') from error
         for name in self.tokens:
             if not is_device_name(name):

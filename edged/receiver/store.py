@@ -12,6 +12,7 @@ from edged.wire import manifest as manifests
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
     from pathlib import Path
 
     from edged.wire.manifest import Manifest
@@ -146,12 +147,6 @@ class Store:
         row = await self.database.read(lambda db: db.execute("SELECT * FROM file WHERE id = ?", (identity,)).fetchone())
         return None if row is None else _file(row)
 
-    async def files_of(self, owner: str, incident: str) -> list[StoredFile]:
-        """Return an incident's files: by kind, then part."""
-        query = "SELECT * FROM file WHERE owner = ? AND incident = ? ORDER BY kind, part, stored"
-        rows = await self.database.read(lambda db: db.execute(query, (owner, incident)).fetchall())
-        return [_file(row) for row in rows]
-
     async def documents(self, owner: str, limit: int) -> list[StoredFile]:
         """Return the newest files of `owner` that belong to no incident."""
         query = "SELECT * FROM file WHERE owner = ? AND incident IS NULL ORDER BY stored DESC LIMIT ?"
@@ -172,6 +167,15 @@ class Store:
         )
         rows = await self.database.read(lambda db: db.execute(query, (before, owner, owner, limit)).fetchall())
         return [_incident(row) for row in rows]
+
+    async def with_files(self, incidents: Sequence[StoredIncident]) -> list[tuple[StoredIncident, list[StoredFile]]]:
+        """Return each incident with its files: by kind, then part."""
+        query = "SELECT * FROM file WHERE owner = ? AND incident = ? ORDER BY kind, part, stored"
+
+        def read(db: sqlite3.Connection) -> list[tuple[StoredIncident, list[StoredFile]]]:
+            return [(one, [_file(row) for row in db.execute(query, (one.owner, one.id))]) for one in incidents]
+
+        return await self.database.read(read)
 
     async def oldest(self, stored_before: float, limit: int) -> list[StoredFile]:
         """Return files that arrived before `stored_before`, oldest first."""

@@ -10,8 +10,8 @@ from aiohttp import web
 if TYPE_CHECKING:
     from edged.base.clock import Clock
     from edged.receiver.auth import Authority
+    from edged.receiver.desk import Desk
     from edged.receiver.registry import Registry
-    from edged.receiver.sessions import Sessions
     from edged.receiver.settings import ReceiverConfig
     from edged.receiver.store import Store
     from edged.receiver.uploads import Uploads
@@ -29,7 +29,7 @@ class World:
     vault: Vault
     uploads: Uploads
     authority: Authority
-    sessions: Sessions
+    desk: Desk
 
 
 WORLD = web.AppKey("world", World)

@@ -211,7 +211,8 @@ async def test_incidents_are_known_by_their_files(receiver: Serving, shop: Devic
     incident = await receiver.world.store.incident("shop", "i")
     assert incident is not None
     assert (incident.zones, incident.closed, incident.parts, incident.opened) == (("yard", "gate"), 9.0, 2, 5.0)
-    assert [(file.kind, file.part) for file in await receiver.world.store.files_of("shop", "i")] == [
+    ((_, files),) = await receiver.world.store.with_files([incident])
+    assert [(file.kind, file.part) for file in files] == [
         ("clip", 1),
         ("clip", 2),
         ("snapshot", 0),
