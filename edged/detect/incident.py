@@ -46,7 +46,7 @@ class _Best:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Open:
-    """The incident that is open. `since` is its first motion, `last` its newest, `until` the end of a person's order."""
+    """The open incident: `since` is its first motion, `last` its newest, `until` the end of a person's order."""
 
     id: str
     cause: IncidentKind

@@ -28,7 +28,7 @@ class LightWatch:
         self._until = float("-inf")
 
     def changes(self, picture: NDArray[np.float32], now: float, wide: float) -> bool:
-        """Return whether the whole view changes at `now`, or did a moment ago; `wide` is the share of cells changing."""
+        """Return whether the whole view changes at `now` or just did; `wide` is the share of cells that change."""
         tiles = np.asarray(cv2.resize(picture, _TILES, interpolation=cv2.INTER_AREA), dtype=np.float32)
         self._recent.append((now, tiles))
         while len(self._recent) > 2 and now - self._recent[1][0] >= _MOMENT:  # noqa: PLR2004 -- it and its successor

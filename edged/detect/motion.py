@@ -97,10 +97,10 @@ class MotionDetector:
         model.last = frame.mono
         _learn_noise(model, picture, elapsed)
         normal = _normalise(picture, max(_SOFTNESS, _NOISES * model.noise))
-        difference = cv2.absdiff(normal, model.normal)
+        difference = np.abs(normal - model.normal)
         limit = np.maximum(_DIFFERENT, _DEVIATIONS * model.deviation)
         different = difference > limit
-        changing = cv2.absdiff(normal, self._moment_ago(frame.mono, normal)) > limit
+        changing = np.abs(normal - self._moment_ago(frame.mono, normal)) > limit
         moving = _dense(different & changing, model.moving.shape)
         wide = float(np.mean(_dense(changing, model.moving.shape)))
         unsettled = self._light.changes(picture, frame.mono, wide) or frame.mono - model.since < _SETTLED
@@ -149,7 +149,7 @@ def _working_picture(luma: NDArray[np.uint8]) -> Picture:
 def _normalise(picture: Picture, softness: float) -> Picture:
     mean = cv2.blur(picture, (_WINDOW, _WINDOW))
     variance = cv2.blur(cv2.multiply(picture, picture), (_WINDOW, _WINDOW)) - cv2.multiply(mean, mean)
-    spread = cv2.sqrt(cv2.max(variance, 0.0)) + np.float32(softness)
+    spread = np.sqrt(np.maximum(variance, np.float32(0.0))) + np.float32(softness)
     return np.asarray(cv2.divide(picture - mean, spread), dtype=np.float32)
 
 

@@ -12,7 +12,7 @@ _CORNERS = 3  # a polygon's least
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectSettings:
-    """How one camera's pictures are watched. Polygons are corners [x, y] in fractions of the view, from its top left."""
+    """How one camera is watched. Polygons are corners [x, y] in fractions of the view, from its top left."""
 
     enabled: bool = True  # False: the camera records by hand only
     zones: dict[str, Polygon] = field(default_factory=dict)  # motion counts in these alone; none: the whole view
