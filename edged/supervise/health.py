@@ -126,7 +126,7 @@ def _outbox(queue: Queue | None, settings: SuperviseSettings) -> list[Finding]:
     found = []
     if queue.dead:
         what = plural(queue.dead, "delivery was", "deliveries were")
-        how = "`edged outbox list` shows why, `edged outbox retry ID` tries again"
+        how = "'edged outbox list' shows why, 'edged outbox retry ID' tries again"
         found.append(_degraded(f"{what} refused for good: {how}."))
     if queue.oldest_age is not None and queue.oldest_age > settings.backlog_age:
         backlog = f"{size(queue.backlog_bytes)} wait in all"
@@ -190,6 +190,6 @@ def summary(report: Report, cameras: int) -> str:
     """Return the report as one line, for the page's head and `systemctl status`."""
     found = report.findings
     if not found:
-        return f"All is well: {plural(cameras, 'camera')} watched, nothing is amiss."
+        return f"{plural(cameras, 'camera')} watched, and nothing is amiss."
     more = f" And {plural(len(found) - 1, 'more thing')}." if len(found) > 1 else ""
     return found[0].text + more

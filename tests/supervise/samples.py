@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from edged.base.clock import Stamp
-from edged.model import Gap, Health, Link, LinkState, Loss, Region
+from edged.model import Gap, Health, Link, LinkState, Loss
 from edged.supervise.board import CameraView, DiskView, Queue, TransferView, View
 from edged.supervise.supervisor import Status, TaskState
 
