@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -56,9 +57,18 @@ async def _drain(world: World, args: dict[str, Any]) -> dict[str, Any]:
     world.draining = True
     for stage in (CAPTURE, DETECT, RECORD):
         await world.supervisor.stop_stage(stage)
-    loop = asyncio.get_running_loop()
-    until = loop.time() + float(args["wait"])
     world.outward.hasten()
-    while (waiting := (await world.outbox.backlog()).count) and loop.time() < until:
-        await asyncio.sleep(_LOOK)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(float(args["wait"])):
+            await _emptied(world)
+    waiting = (await world.outbox.backlog()).count
     return {"empty": not waiting, "waiting": waiting}
+
+
+async def _emptied(world: World) -> None:
+    """Wait until nothing waits in the outbox."""
+    changed = world.outbox.subscribe()
+    while (await world.outbox.backlog()).count:
+        changed.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), _LOOK)

@@ -16,7 +16,7 @@ from edged.app.control import control_server
 from edged.app.world import open_world
 from edged.base import log as logs
 from edged.base.clock import SystemClock
-from edged.supervise.http import HttpServer
+from edged.supervise.http import StatusServer
 from edged.supervise.systemd import Notifier
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ async def _live(config: DeviceConfig) -> int:
     notifier = Notifier.from_environment()
     async with open_world(config, SystemClock(), notifier) as world:
         world.on_leave(stopping.set)
-        http = HttpServer(config.http, config.supervise, WorldBoard(world))
+        http = StatusServer(WorldBoard(world), config.http, config.supervise)
         control = control_server(world)
         await _open_doors(http, control)
         running = asyncio.create_task(world.supervisor.run(), name="supervisor")
@@ -68,7 +68,7 @@ async def _live(config: DeviceConfig) -> int:
     return FAILED if world.left else 0
 
 
-async def _open_doors(http: HttpServer, control: ControlServer) -> None:
+async def _open_doors(http: StatusServer, control: ControlServer) -> None:
     """Open the pages and the control socket; a port that is taken must not keep edged from recording."""
     await control.start()
     try:

@@ -71,7 +71,7 @@ class World:
             timezone=config.device.timezone,
             clock=clock,
         )
-        self.upkeep = OutboxLoop(outbox, spool, config.outbox, self.destinations, clock)
+        self.upkeep = OutboxLoop(outbox, spool, settings=config.outbox, destinations=self.destinations, clock=clock)
         around = Surroundings(
             outbox=outbox,
             spool=spool,
@@ -83,7 +83,7 @@ class World:
             has_room=lambda: self.upkeep.level < Level.CRITICAL,
         )
         self.eyes = {name: Eye(name, section, around) for name, section in config.cameras.items()}
-        self.outward = Outward(config, outbox, clock, self)
+        self.outward = Outward(config, outbox, clock, health=self.health, space=lambda: self.upkeep.space)
         people, lost_after = self.destinations.people, config.supervise.camera_lost
         self.notices = Notices(outbox, clock, health=self.health, lost_after=lost_after, people=people)
         self.resort = LastResort(

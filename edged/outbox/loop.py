@@ -54,6 +54,7 @@ class OutboxLoop:
         self._due = {"look": clock.mono(), "sweep": clock.mono(), "copy": clock.mono() + settings.backup_interval}
         self.level = Level.OK
         self.space: Space | None = None  # of the disk, as last seen
+        self.kept = 0  # bytes of files, as last seen
 
     async def run(self, pulse: Pulse) -> None:
         """Keep the outbox in order until cancelled."""
@@ -97,6 +98,7 @@ class OutboxLoop:
 
     async def _look(self) -> Space:
         self.space = space = await asyncio.to_thread(self._spool.space)
+        self.kept = await self._outbox.kept_bytes()
         return space
 
     async def _is_tight(self, space: Space) -> bool:
@@ -104,7 +106,7 @@ class OutboxLoop:
         settings = self._settings
         if settings.delete_after_proof or self.level > Level.OK or space.free < floors(settings, space.total).warn:
             return True
-        return bool(settings.quota) and await self._outbox.kept_bytes() > settings.quota
+        return bool(settings.quota) and self.kept > settings.quota
 
     async def _make_room(self, space: Space) -> None:
         decided = plan(await self._outbox.kept_files(), self._settings, stamp(self._clock), space)
