@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 def stored(number: int, size: int = 10) -> StoredFile:
     """Return a file that arrived in second `number`."""
     return StoredFile(
-        id=str(number), owner="shop", key=str(number), kind="clip", name="a.mp4",
-        content_type="video/mp4", sha256="0" * 64, incident=None,
+        id=str(number),
+        owner="shop",
+        key=str(number),
+        kind="clip",
+        name="a.mp4",
+        content_type="video/mp4",
+        sha256="0" * 64,
+        incident=None,
         size=size,
         part=0,
         seconds=0.0,
