@@ -53,7 +53,8 @@ def _flat(table: dict[str, Any], section: Any, prefix: str) -> typing.Iterator[s
         inner = next((arg for arg in typing.get_args(hint) if dataclasses.is_dataclass(arg)), hint)
         if typing.get_origin(hint) is dict:
             for each in value.values():
-                yield from _flat(each, inner, f"{key}.NAME.") if dataclasses.is_dataclass(inner) else (f"{key}.NAME",)
+                leaf = inner is Secret or not dataclasses.is_dataclass(inner)
+                yield from (f"{key}.NAME",) if leaf else _flat(each, inner, f"{key}.NAME.")
         elif dataclasses.is_dataclass(inner) and inner is not Secret:
             for each in value if isinstance(value, list) else [value]:
                 yield from _flat(each, inner, f"{key}.")
