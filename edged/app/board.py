@@ -68,6 +68,7 @@ class WorldBoard:
             bytes_sent=out.counters.sent,
             bytes_wasted=out.counters.wasted,
             notices=tuple(self._notices()),
+            mono=world.clock.mono(),
         )
 
     def _camera(self, eye: Eye) -> CameraView:
@@ -117,7 +118,9 @@ class WorldBoard:
         counts, backlog = await world.outbox.counts(), await world.outbox.backlog()
         rate = world.outward.rate()
         return Queue(
-            waiting=counts.waiting + counts.held,
+            waiting=counts.waiting,
+            held=counts.held,
+            losses=await world.outbox.count_losses(),
             sent=counts.sent,
             proven=counts.proven,
             dead=counts.dead,
@@ -141,7 +144,9 @@ class WorldBoard:
                 "priority": each.priority,
                 "size": each.size,
                 "attempts": each.attempts,
-                "error": each.last_error,
+                "possibly_sent": each.possibly_sent,
+                "last_error": each.last_error,
+                "proof": None if each.receipt is None else each.receipt.proof.value,
             }
             for each in found
         ]

@@ -75,32 +75,61 @@ class ControlServer:
         try:
             request = json.loads(line)
             command, args = request["command"], request.get("args", {})
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return {"ok": False, "text": "the request is no JSON object with a command"}
-        handler = self._handlers.get(command)
+        handler = self._handlers.get(command) if isinstance(command, str) else None
         if handler is None:
             return {"ok": False, "text": f"unknown command {command!r}"}
+        if not isinstance(args, dict):
+            return {"ok": False, "text": "args must be an object"}
+        return await self._run(command, handler, args)
+
+    async def _run(
+        self, command: str, handler: Callable[[dict[str, Any]], Awaitable[Any]], args: dict[str, Any]
+    ) -> dict[str, Any]:
         try:
             return {"ok": True, "result": await handler(args)}
-        except (EdgedError, ValueError, KeyError) as error:
+        except KeyError as error:
+            return {"ok": False, "text": f"the argument {error} is missing"}
+        except (EdgedError, ValueError) as error:
             return {"ok": False, "text": str(error)}
+        except Exception as error:  # the border to a person: whatever went wrong, they get an answer
+            log.error("command failed", command=command, exc_info=error)
+            return {"ok": False, "text": f"{command} failed inside edged; its log says why"}
 
 
 async def call(path: Path, command: str, args: dict[str, Any], *, timeout: float = 30.0) -> Any:
-    """Send one command and return its result; NoDaemonError without a daemon, CommandError when it refuses."""
+    """Send one command and return its result.
+
+    Raises NoDaemonError when no daemon listens or it goes away, CommandError when it refuses or takes more than
+    `timeout` seconds.
+    """
     try:
-        reader, writer = await asyncio.open_unix_connection(path, limit=_LINE)
-    except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise NoDaemonError(f"no edged is running on {path.parent}") from error
-    try:
-        writer.write(json.dumps({"command": command, "args": args}).encode() + b"\n")
         async with asyncio.timeout(timeout):
-            await writer.drain()
-            answer = json.loads(await reader.readline() or b'{"ok": false, "text": "the daemon hung up"}')
+            line = await _exchange(path, json.dumps({"command": command, "args": args}).encode() + b"\n")
+    except (FileNotFoundError, ConnectionError) as error:
+        raise NoDaemonError(f"no edged is running on {path.parent}") from error
+    except PermissionError as error:
+        raise CommandError(f"{path} belongs to another user: run this as the user that edged runs as") from error
+    except TimeoutError as error:
+        raise CommandError(f"edged gave no answer to {command} for {timeout:.0f} s") from error
+    answer = json.loads(line)
+    if not answer["ok"]:
+        raise CommandError(answer["text"])
+    return answer["result"]
+
+
+async def _exchange(path: Path, request: bytes) -> bytes:
+    """Send one line and return the line that answers it; ConnectionError when the daemon hangs up."""
+    reader, writer = await asyncio.open_unix_connection(path, limit=_LINE)
+    try:
+        writer.write(request)
+        await writer.drain()
+        line = await reader.readline()
     finally:
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
-    if not answer["ok"]:
-        raise CommandError(answer["text"])
-    return answer["result"]
+    if not line:
+        raise ConnectionResetError("the daemon hung up")
+    return line

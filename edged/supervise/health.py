@@ -34,7 +34,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """Something that is not well: what it is and what to do, as sentences for a person."""
+    """What a person should know and what to do about it, as sentences; level OK is for a mere notice."""
 
     level: Level
     text: str
@@ -75,7 +75,7 @@ def judge(view: View, queue: Queue | None, settings: SuperviseSettings) -> Repor
         "clock": lambda: _clock(view),
         "tasks": lambda: _tasks(view),
         "loop": lambda: _loop(view, settings),
-        "notices": lambda: [_degraded(notice) for notice in view.notices],
+        "notices": lambda: [Finding(level=Level.OK, text=notice) for notice in view.notices],
     }
     return Report(parts={name: tuple(part()) for name, part in judges.items()})
 
@@ -187,8 +187,8 @@ def _loop(view: View, settings: SuperviseSettings) -> list[Finding]:
 
 
 def summary(report: Report, cameras: int) -> str:
-    """Return the report as one line, for the page's head and `systemctl status`."""
-    found = report.findings
+    """Return the report as one line."""
+    found = [finding for finding in report.findings if finding.level > Level.OK]
     if not found:
         return f"{plural(cameras, 'camera')} watched, and nothing is amiss."
     more = f" And {plural(len(found) - 1, 'more thing')}." if len(found) > 1 else ""

@@ -177,6 +177,10 @@ def health_json(seen: Look) -> dict[str, object]:
         "device": view.device,
         "version": view.version,
         "uptime_s": round(view.uptime, 1),
+        "loop_lag_p99_s": round(view.lag_p99, 5),
+        "rss_bytes": view.rss,
+        "bytes_sent": view.bytes_sent,
+        "bytes_wasted": view.bytes_wasted,
         "subsystems": {
             name: {"status": level_of(found).name.lower(), "reasons": [finding.text for finding in found]}
             for name, found in seen.report.parts.items()

@@ -1,8 +1,9 @@
 """The supervisor: runs the table of tasks, restarts what fails or falls silent, stops in the data's order.
 
 A task that fails is started again at once, then after growing pauses; after five restarts within a minute it is
-degraded, which is said once, and tried again once a minute. A task whose pulse stays silent past its deadline is
-cancelled and started anew; one that does not even yield to the cancellation is left behind and named.
+degraded, which is said once, and tried again once a minute until it has gone well for a minute. A task whose pulse
+stays silent past its deadline is cancelled and started anew; one that does not even yield to the cancellation is left
+behind and named.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ class _Worker:
         self._clock = clock
         self.pulse = Pulse(task.name, task.deadline, clock)
         self._recent: deque[float] = deque()
+        self._began = 0.0
         self.stopped = False
         self._job: asyncio.Task[None] | None = None
 
@@ -106,7 +108,8 @@ class _Worker:
     async def run(self) -> None:
         while not self.stopped:
             self.pulse = Pulse(self.task.name, self.task.deadline, self._clock)
-            self._job = asyncio.create_task(self.task.start(self.pulse), name=self.task.name)
+            self._began = self._clock.mono()
+            self._job = asyncio.create_task(self._start(self.pulse), name=self.task.name)
             if self.status is not Status.DEGRADED:
                 self.status = Status.RUNNING
             ended_well = await self._watch(self._job)
@@ -115,17 +118,21 @@ class _Worker:
                 return
             await self._pause()
 
+    async def _start(self, pulse: Pulse) -> None:
+        await self.task.start(pulse)  # called in the job, so that a failure to make the coroutine is the job's
+
     async def _watch(self, job: asyncio.Task[None]) -> bool:
         """Wait for the job's end or its silence; True when it ended by itself without an error."""
         while not job.done():
             await asyncio.wait({job}, timeout=_CHECK)
-            if self.status is Status.DEGRADED and self.pulse.beats and not self._recently_restarted():
+            if self.status is Status.DEGRADED and self.pulse.beats and self._clock.mono() - self._began >= _WINDOW:
                 self.status = Status.RUNNING
                 log.info("task recovered", task=self.task.name)
             if not job.done() and self.pulse.silent() and not self.stopped:
                 await self._give_up_on(job)
                 return False
         if job.cancelled():
+            self.error = "it was cancelled from within"
             return self.stopped
         failure = job.exception()
         if failure is None:
@@ -143,20 +150,18 @@ class _Worker:
             log.error("task left behind", task=self.task.name, why="it did not end when cancelled")
 
     async def _pause(self) -> None:
-        self._recently_restarted()
-        pause = pause_before(len(self._recent))
-        self._recent.append(self._clock.mono())
-        self.restarts += 1
-        degraded = pause >= _SLOW
-        if degraded and self.status is not Status.DEGRADED:
-            log.error("task degraded", task=self.task.name, error=self.error, next_try_s=pause)
-        self.status = Status.DEGRADED if degraded else Status.RESTARTING
-        await asyncio.sleep(pause)
-
-    def _recently_restarted(self) -> bool:
-        while self._recent and self._clock.mono() - self._recent[0] > _WINDOW:
+        now = self._clock.mono()
+        while self._recent and now - self._recent[0] > _WINDOW:
             self._recent.popleft()
-        return bool(self._recent)
+        pause = _SLOW if self.status is Status.DEGRADED else pause_before(len(self._recent))
+        self._recent.append(now)
+        self.restarts += 1
+        if pause < _SLOW:
+            self.status = Status.RESTARTING
+        elif self.status is not Status.DEGRADED:
+            self.status = Status.DEGRADED
+            log.error("task degraded", task=self.task.name, error=self.error, next_try_s=pause)
+        await asyncio.sleep(pause)
 
     async def stop(self) -> None:
         self.stopped = True
