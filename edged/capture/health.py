@@ -12,7 +12,7 @@ from edged.model import Sign
 
 if TYPE_CHECKING:
     from edged.capture.settings import HealthSettings
-    from edged.model import Frame
+    from edged.model import Frame, Packet
 
 _KEY_FRAME = 90.0  # seconds to wait for the first while packets come: smart codecs send one a minute
 _BRIGHT = 99.5  # percentile: a lamp post alone does not make a night picture bright, sensor noise even less
@@ -20,7 +20,10 @@ _BRIGHT = 99.5  # percentile: a lamp post alone does not make a night picture br
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vitals:
-    """What was observed since a camera was opened; times are mono, None for never."""
+    """What was observed since a camera was opened; times are mono, None for never.
+
+    A picture may arrive long after it was taken: libav holds the last one of a silent stream back until its time-out.
+    """
 
     opened: float
     frame: float | None = None  # the newest frame arrived
@@ -29,6 +32,8 @@ class Vitals:
     changed: float | None = None  # a frame differed from the one before
     changes: int = 0  # how often that was so
     bright: float | None = None  # a frame was not dark
+    frame_taken: float | None = None  # when the newest frame was taken
+    packet_taken: float | None = None  # likewise
     error: str = ""  # the exception that ended it
     ended: bool = False
 
@@ -39,8 +44,8 @@ def delivers(vitals: Vitals, *, was_frozen: bool) -> bool:
 
 
 def last_good(vitals: Vitals, signs: frozenset[Sign] = frozenset()) -> float | None:
-    """Return when the last good picture came, of a camera with these signs; None without any."""
-    times = [vitals.frame, vitals.packet, vitals.changed if Sign.FROZEN in signs else vitals.frame]
+    """Return when the last good picture was taken, of a camera with these signs; None without any."""
+    times = [vitals.frame_taken, vitals.packet_taken, vitals.changed if Sign.FROZEN in signs else None]
     return min((time for time in times if time is not None), default=None)
 
 
@@ -108,6 +113,8 @@ class Observer:
         self._opened = opened
         self._frame: float | None = None
         self._packet: float | None = None
+        self._frame_taken: float | None = None
+        self._packet_taken: float | None = None
         self._first: float | None = None
         self._changed: float | None = None
         self._changes = 0
@@ -116,9 +123,9 @@ class Observer:
         self.error = ""
         self.ended = False
 
-    def packet(self, now: float) -> None:
+    def packet(self, packet: Packet, now: float) -> None:
         """Note that a packet was handed to the recorder."""
-        self._packet = now
+        self._packet, self._packet_taken = now, min(now, packet.mono)
 
     def frame(self, frame: Frame, now: float) -> None:
         """Note a frame, whether it differs from the one before and whether it is dark."""
@@ -128,7 +135,7 @@ class Observer:
             self._changes += 1
         if np.percentile(frame.luma[::4, ::4], _BRIGHT) > self._settings.dark_level:
             self._bright = now
-        self._frame = now
+        self._frame, self._frame_taken = now, min(now, frame.mono)
         self._first = now if self._first is None else self._first
 
     def vitals(self) -> Vitals:
@@ -137,6 +144,8 @@ class Observer:
             opened=self._opened,
             frame=self._frame,
             packet=self._packet,
+            frame_taken=self._frame_taken,
+            packet_taken=self._packet_taken,
             first=self._first,
             changed=self._changed,
             changes=self._changes,

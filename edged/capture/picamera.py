@@ -22,7 +22,7 @@ from edged.capture.timeline import LiveTimeline
 from edged.model import Frame, Packet, StreamInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from edged.base.clock import Clock
     from edged.capture.settings import CameraSettings
@@ -46,7 +46,16 @@ class PiCamera:
     picamera2's `stop` would wait for it for ever.
     """
 
-    def __init__(self, name: str, settings: CameraSettings, *, clock: Clock, epochs: Iterator[int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: CameraSettings,
+        *,
+        clock: Clock,
+        epochs: Iterator[int],
+        load: Callable[[str], Any] = import_module,
+    ) -> None:
+        self._load = load
         self._name = name
         self._settings = settings
         self._clock = clock
@@ -58,8 +67,8 @@ class PiCamera:
     def open(self) -> None:
         """Configure and start sensor and encoder; CameraError says why they can't be."""
         try:
-            picamera2, encoders = import_module("picamera2"), import_module("picamera2.encoders")
-            outputs = import_module("picamera2.outputs")
+            picamera2, encoders = self._load("picamera2"), self._load("picamera2.encoders")
+            outputs = self._load("picamera2.outputs")
         except ImportError:
             raise CameraError(_MISSING) from None
         try:

@@ -96,7 +96,7 @@ class Reader:
                     return
                 if isinstance(item, Packet):
                     self._on_packet(item)
-                    self._observer.packet(self._clock.mono())
+                    self._observer.packet(item, self._clock.mono())
                     continue
             self._observer.frame(item, self._clock.mono())
             self._hand_over(item)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import queue
+from dataclasses import replace
 from fractions import Fraction
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 import numpy as np
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from av.video.stream import VideoStream
+
+    from edged.base.clock import Clock
     from edged.capture.settings import CameraSettings
 
 SIZE = (160, 120)
@@ -47,7 +51,7 @@ def make_clip(
 ) -> Path:
     """Write `frames` pictures at 10 a second to `path`."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=RATE, options=options or {})
+        stream = cast("VideoStream", container.add_stream(codec, rate=RATE, options=options or {}))
         stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
         for number in range(first, first + frames):
             drawn = picture(number, size)
@@ -105,13 +109,17 @@ INFO = StreamInfo(
 )
 
 
+PACKET = Packet(stream=INFO, data=b"x", pts=0, dts=0, duration=1, key=True, mono=0.0)
+
+
 class ScriptedCamera:
     """A camera that does what the test puts into `script`: "picture", "same", "packet", "end", or an error to raise.
 
     `script.join()` returns when everything put in was carried out; "hang" is never carried out.
     """
 
-    def __init__(self, refuses: str = "") -> None:
+    def __init__(self, clock: Clock, refuses: str = "") -> None:
+        self._clock = clock
         self.script: queue.Queue[str] = queue.Queue()
         self.refuses = refuses
         self.closed = False
@@ -151,8 +159,8 @@ class ScriptedCamera:
         self.closed = True
 
     def _packet(self) -> Packet:
-        return Packet(stream=INFO, data=b"x", pts=self._number, dts=self._number, duration=1, key=True, mono=0.0)
+        return replace(PACKET, pts=self._number, dts=self._number, mono=self._clock.mono())
 
     def _frame(self) -> Frame:
         luma = np.full((12, 16), 60 + self._number % 100, np.uint8)
-        return Frame(camera="cam", epoch=1, pts=self._number, mono=0.0, luma=luma)
+        return Frame(camera="cam", epoch=1, pts=self._number, mono=self._clock.mono(), luma=luma)

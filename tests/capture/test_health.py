@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from edged.base.config import Duration
 from edged.capture.health import Observer, Vitals, back_since, delivers, hopeless, judge, last_good
 from edged.capture.settings import HealthSettings
 from edged.model import Frame, Sign
+from tests.capture.clips import PACKET
 
 FIGURES = HealthSettings()  # silence 5 s, stuck 8 s, first picture 15 s, frozen 60 s, dark 30 s
 NOW = 1000.0
@@ -33,6 +36,8 @@ def vitals(
         opened=NOW - opened,
         frame=at(frame),
         packet=at(packet),
+        frame_taken=at(frame),
+        packet_taken=at(packet),
         changed=at(changed),
         bright=at(bright),
         error=error,
@@ -64,7 +69,7 @@ def vitals(
 )
 def test_each_sign_is_seen_by_itself(observed: Vitals, signs: set[Sign], text: str) -> None:
     """Each sign shows alone, with a sentence for a person; a dark picture is not called frozen."""
-    assert judge(observed, FIGURES, sensor=True, now=NOW) == (signs, text)
+    assert judge(observed, FIGURES, sensor=True, now=NOW) == (frozenset(signs), text)
 
 
 def test_a_drawn_picture_may_stand_still() -> None:
@@ -123,7 +128,13 @@ ages = st.none() | st.floats(0.0, 400.0)
 
 @given(frame=ages, packet=ages, changed=ages, bright=ages, sensor=st.booleans(), error=st.sampled_from(["", "gone"]))
 def test_signs_and_sentence_go_together(
-    frame: float | None, packet: float | None, changed: float | None, bright: float | None, sensor: bool, error: str
+    *,
+    frame: float | None,
+    packet: float | None,
+    changed: float | None,
+    bright: float | None,
+    sensor: bool,
+    error: str,
 ) -> None:
     """There is a sentence exactly when there is a sign, and silence is never judged by an old picture's looks."""
     observed = vitals(frame=frame, packet=packet, changed=changed, bright=bright, error=error)
@@ -134,11 +145,12 @@ def test_signs_and_sentence_go_together(
 
 
 def frame(luma: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> Frame:
+    """Make a frame of a picture."""
     return Frame(camera="cam", epoch=1, pts=0, mono=0.0, luma=luma)
 
 
 def test_the_observer_tells_change_and_light() -> None:
-    """A repeated picture is no change, a black one is not bright, and one lamp in a black picture does not make it so."""
+    """A repeated picture is no change, a black one is not bright, nor does one lamp make it so."""
     observer = Observer(FIGURES, 0.0)
     lit = np.full((120, 160), 90, np.uint8)
     black = np.full((120, 160), 17, np.uint8)
@@ -146,7 +158,8 @@ def test_the_observer_tells_change_and_light() -> None:
     lamp[:8, :8] = 235
     for now, luma in [(1.0, lit), (2.0, lit), (3.0, black), (4.0, lamp)]:
         observer.frame(frame(luma), now)
-    observer.packet(5.0)
+    observer.packet(replace(PACKET, mono=4.5), 5.0)
     seen = observer.vitals()
     assert (seen.first, seen.frame, seen.packet) == (1.0, 4.0, 5.0)
+    assert (seen.frame_taken, seen.packet_taken) == (0.0, 4.5)
     assert (seen.changed, seen.changes, seen.bright) == (4.0, 3, 2.0)

@@ -64,8 +64,12 @@ class Scene:
         )
 
     def _open_camera(self, _: Iterator[int]) -> Camera:
-        self.cameras.append(ScriptedCamera(self.refuses))
+        self.cameras.append(ScriptedCamera(self.clock, self.refuses))
         return self.cameras[-1]
+
+    def delivering(self) -> bool:
+        """Return what health says now."""
+        return self.loop.health.delivering
 
     async def pass_time(self, seconds: float, order: str = "") -> None:
         """Let time pass in steps of a quarter second, with the order carried out at each."""
@@ -76,12 +80,15 @@ class Scene:
             await self.look()
 
     async def order(self, order: str) -> None:
-        """Have the newest camera carry an order out."""
-        script = self.cameras[-1].script
+        """Have the newest camera carry an order out, if it is open."""
+        reader, script = self.loop._reader, self.cameras[-1].script
+        if reader is None:
+            return
         script.put(order)
-        await asyncio.to_thread(script.join)
-        await asyncio.sleep(0)  # what its thread handed to the event loop comes first
-        await asyncio.sleep(0)
+        while script.unfinished_tasks and not reader.join(0.0005):
+            await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)  # what the thread handed to the event loop comes first
 
     async def fail(self, order: str) -> None:
         """Have the newest camera end its thread by an order, and look."""
@@ -93,7 +100,8 @@ class Scene:
         """Wait until the present thread has ended."""
         reader = self.loop._reader
         assert reader is not None
-        assert await asyncio.to_thread(reader.join, 5.0)
+        while not reader.join(0.001):
+            await asyncio.sleep(0)
 
     async def look(self) -> None:
         """Take one step without waiting for the tick; a thread that refuses to open is waited for."""
@@ -121,7 +129,7 @@ async def scene() -> AsyncIterator[Scene]:
 async def test_a_healthy_camera_has_no_gap(scene: Scene) -> None:
     """Packets and frames flow, the picture is shown, and the ledger stays empty."""
     await scene.pass_time(20, "picture")
-    assert scene.loop.health.delivering
+    assert scene.delivering()
     assert scene.loop.health.text == ""
     assert scene.loop.picture is not None
     assert scene.loop.picture.pts == 80
@@ -143,7 +151,7 @@ async def test_a_camera_that_breaks_off_is_opened_again_and_the_outage_is_one_ga
     scene.refuses = ""
     await scene.pass_time(1.5)
     await scene.pass_time(0.25, "picture")
-    assert scene.loop.health.delivering
+    assert scene.delivering()
     assert scene.ledger.entries == [[lost, scene.clock.now, "no route to host"]]
 
 
@@ -173,7 +181,7 @@ async def test_a_hung_camera_is_left_behind_and_what_it_still_sends_is_dropped(s
     assert len(scene.cameras) == 2
     await scene.pass_time(0.25, "picture")
     back = scene.clock.now
-    assert scene.loop.health.delivering
+    assert scene.delivering()
     hung.script.put("picture")
     hung.wake()
     count = len(scene.packets)
@@ -191,7 +199,7 @@ async def test_a_network_that_stalls_for_six_seconds_goes_on_by_itself(scene: Sc
     await scene.pass_time(6)
     await scene.pass_time(0.25, "picture")
     assert len(scene.cameras) == 1
-    assert scene.loop.health.delivering
+    assert scene.delivering()
     assert [entry[:2] for entry in scene.ledger.entries] == [[lost, scene.clock.now]]
 
 
@@ -211,11 +219,10 @@ async def test_a_frozen_picture_is_lost_until_it_changes(scene: Scene) -> None:
     assert scene.loop.health.signs == {Sign.FROZEN}
     await scene.pass_time(1.5)
     await scene.pass_time(10, "same")
-    assert not scene.loop.health.delivering
+    assert not scene.delivering()
     await scene.pass_time(0.25, "picture")
-    assert scene.loop.health.delivering
-    assert [entry[:2] for entry in scene.ledger.entries][0][0] == frozen
-    assert len(scene.ledger.entries) == 1
+    assert scene.delivering()
+    assert [entry[0] for entry in scene.ledger.entries] == [frozen]
 
 
 async def test_a_flapping_camera_climbs_the_ladder_and_a_steady_one_comes_down(scene: Scene) -> None:
@@ -240,7 +247,7 @@ async def test_a_ledger_in_trouble_does_not_stop_the_camera(scene: Scene) -> Non
     await scene.pass_time(1.25)
     await scene.pass_time(3, "picture")
     back = lost + 1.5
-    assert scene.loop.health.delivering
+    assert scene.delivering()
     assert scene.ledger.entries == []
     scene.ledger.broken = False
     await scene.pass_time(5, "picture")
@@ -297,11 +304,11 @@ async def test_an_unexpected_error_names_its_place_and_not_its_text(scene: Scene
 
     class Broken(ScriptedCamera):
         def open(self) -> None:
-            raise KeyError("rtsp://user:hunter2@10.0.0.2")
+            raise KeyError("rtsp://user:hunter2@10.0.0.2")  # as careless as a library may be
 
     scene.cameras[-1].script.put("gone")
     await scene.ended()
-    scene.loop._open_camera = lambda _: Broken()
+    scene.loop._open_camera = lambda _: Broken(scene.clock)
     await scene.look()
     await scene.pass_time(1.25)
     await scene.ended()
@@ -366,7 +373,6 @@ async def test_one_outage_at_a_time() -> None:
     book.end(stamp(clock))
     book.begin(stamp(clock), "first")
     book.begin(stamp(clock), "second")
-    assert book.open
     clock.now += 5
     book.end(stamp(clock))
     clock.now += 5

@@ -9,6 +9,7 @@ SECOND = 1000
 
 
 def stamper(reorder: int = 0) -> Stamper:
+    """Make a stamper in milliseconds."""
     return Stamper(second=SECOND, usual=100, reorder=reorder)
 
 

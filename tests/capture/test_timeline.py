@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +36,7 @@ def test_jitter_does_not_reach_the_capture_times() -> None:
     for number, delay in enumerate(delays):
         clock.now = 1000.0 + number * 0.1 + delay
         dated.append(timeline.arrive(number * 0.1, number * 0.1))
-    steps = [b - a for a, b in zip(dated, dated[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(dated)]
     assert all(abs(step - 0.1) < 0.002 for step in steps)
 
 
