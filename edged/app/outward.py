@@ -115,7 +115,7 @@ class Outward:
             link,
             outbox=self._outbox,
             vitals=self._vitals,
-            interval=push.heartbeat,
+            interval=float(push.heartbeat),
             clock=clock,
         )
         return Links(

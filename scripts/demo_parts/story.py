@@ -34,7 +34,7 @@ class Story:
                 return f"{who}: opened at camera {event['camera']}{held}"
             case "alert sent":
                 return f"{who}: alert sent to {event['destination'].removeprefix('mail:')}"
-            case "clip delivered":
+            case "delivered" if event["kind"] == "clip":
                 proof = "receipt verified" if event.get("proof") == "signed" else f"proof: {event.get('proof')}"
                 return f"{who}: clip uploaded, {event.get('bytes', 0):,} bytes, {proof}"
             case "incident closed":
