@@ -20,7 +20,6 @@ from edged.base.errors import RejectedError
 from edged.channels.content import Letterhead, kind_of
 from edged.channels.render import render_message
 from edged.model import State
-from edged.push.body import OutrankedError
 from edged.push.telling import Teller
 from edged.wire.signing import sign_link
 
@@ -53,10 +52,6 @@ class Letters:
     digest_pictures: int = 3  # the newest ones; each costs as much as all else
 
 
-class FoldedError(OutrankedError):
-    """While this alert waited for its turn, another took it into its digest, whose fate it shares."""
-
-
 class AlertSender:
     """Sends alert deliveries to "mail:ADDRESS"; `link` returns the address of an incident's page, "" for none."""
 
@@ -72,26 +67,25 @@ class AlertSender:
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def send(self, delivery: Delivery, transfer: Transfer) -> None:
-        """Send an alert; return once a relay took it, or if it is told already. The caller completes it.
+        """Send an alert and complete it, with those that its digest tells; nothing if it was told since it was picked.
 
-        Raises FoldedError, and as Mailer does PossiblySentError, NoAnswerError, CredentialsError, RefusedError and
-        RejectedError. The answer to a whole mail may take `mail.data_reply`: nothing moves for so long.
+        Raises, as Mailer does, PossiblySentError, NoAnswerError, CredentialsError, RefusedError and RejectedError.
+        The answer to a whole mail may take `mail.data_reply`: nothing moves for so long.
         """
         recipient = delivery.destination.removeprefix(MAIL)
         async with self._turns[recipient]:
             current = await self._outbox.delivery(delivery.id)
-            if current is None or current.state is not State.PENDING:
+            if current is None or current.state is not State.PENDING or current.carrier is not None:
                 return
-            if current.carrier is not None:
-                raise FoldedError(f"told in the digest of delivery {current.carrier}")
             accepted = await self._mailer.send(
                 partial(self._message, current, recipient),
                 recipient=recipient,
                 before_dot=partial(self._outbox.mark_sending, current.id),
             )
+            await self._outbox.complete(current.id, None)
         transfer.sending(accepted.size)
         log.info(
-            "mail accepted",
+            "alert sent",
             incident=current.incident,
             delivery=current.id,
             destination=current.destination,
