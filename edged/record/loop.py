@@ -136,8 +136,10 @@ class Recorder:
     async def _wait(self) -> None:
         self._wake.clear()
         if not self._events:
+            # not wait_for: until Python 3.12 it swallows a cancellation that comes together with the event
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _IDLE if self._recording is None else _PERIOD)
+                async with asyncio.timeout(_IDLE if self._recording is None else _PERIOD):
+                    await self._wake.wait()
 
     async def _take_events(self) -> None:
         while self._events:

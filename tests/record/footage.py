@@ -91,3 +91,9 @@ def _drawn(number: int, size: tuple[int, int], level: int) -> np.ndarray[tuple[i
     left = number * 3 % (width - 16)
     picture[height // 3 : height // 3 + 16, left : left + 16] = 250
     return picture
+
+
+def padded(unit: Packet, size: int) -> Packet:
+    """Return a packet that decodes to the same picture and weighs `size` bytes, by a unit of filler data."""
+    filler = b"\x0c" + b"\xff" * (size - len(unit.data) - 6) + b"\x80"
+    return replace(unit, data=unit.data + len(filler).to_bytes(4, "big") + filler)
