@@ -38,7 +38,7 @@ def parse_mailbox(text: str) -> Mailbox:
 def check_address(text: str) -> str:
     """Return `text` if it is a mail address that every relay takes; ValueError says what is wrong."""
     match = _ADDRESS.fullmatch(text)
-    if match is None:
+    if match is None or "=?" in text:  # which Python's header parser takes for an encoded word
         hint = " (addresses are plain ASCII; write the domain in its xn-- form)" if not text.isascii() else ""
         raise ValueError(f"{text!r} is not a mail address; write it like someone@example.org{hint}")
     if len(match[1]) > _LONGEST_LOCAL or len(text) > _LONGEST:

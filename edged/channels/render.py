@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from email.headerregistry import Address
 from email.utils import format_datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from edged.channels import mime, times
-from edged.channels.address import Mailbox, parse_mailbox
+from edged.channels.address import parse_mailbox
 from edged.channels.content import incidents_of, kind_of
+from edged.channels.headers import field, mailbox_field
 from edged.channels.text import one_line
 from edged.channels.wording import pictures_of, view_of
 
@@ -37,37 +38,44 @@ def render_message(content: AlertContent, head: Letterhead, *, sender: str, reci
     pictures = pictures_of(content)
     ids = [mime.content_id(identity, number) for number in range(len(pictures))]
     marks = {"start": mime.PICTURE_START, "end": mime.PICTURE_END}
-    headers = {
-        "From": str(_address(parse_mailbox(sender), head.site or head.device)),
-        "To": str(_address(parse_mailbox(recipient), "")),
-        "Subject": one_line(view.subject, 160),
-        **_date(head.written),
-        "Message-ID": identity,
-        "Auto-Submitted": "auto-generated",  # RFC 3834: no vacation answers, please
-        "X-Auto-Response-Suppress": "All",  # the same for Exchange
-        "X-Edged-Kind": kind_of(content),
-        **_incidents(content),
-    }
     environment = _environment()
-    text = environment.get_template("mail.txt").render(view=view)
-    html = environment.get_template("mail.html").render(view=view, ids=ids, marks=marks)
-    return mime.assemble(mime.Parts(headers=headers, text=text, html=html, pictures=pictures))
+    return mime.assemble(
+        mime.Parts(
+            head=_head(content, head, view.subject, sender=sender, recipient=recipient, identity=identity),
+            message_id=identity,
+            text=environment.get_template("mail.txt").render(view=view),
+            html=environment.get_template("mail.html").render(view=view, ids=ids, marks=marks),
+            pictures=pictures,
+        )
+    )
 
 
-def _address(mailbox: Mailbox, fallback: str) -> Address:
-    return Address(display_name=one_line(mailbox.name or fallback, 64), addr_spec=mailbox.address)
+def _head(
+    content: AlertContent, letterhead: Letterhead, subject: str, *, sender: str, recipient: str, identity: str
+) -> bytes:
+    who = parse_mailbox(sender)
+    named = replace(who, name=who.name or one_line(letterhead.site or letterhead.device, 64))
+    incidents = ", ".join(incidents_of(content))
+    return b"".join(
+        [
+            mailbox_field("From", named),
+            mailbox_field("To", parse_mailbox(recipient)),
+            field("Subject", one_line(subject, 160)),
+            _date(letterhead.written),
+            field("Message-ID", identity),
+            field("Auto-Submitted", "auto-generated"),  # RFC 3834: no vacation answers, please
+            field("X-Auto-Response-Suppress", "All"),  # the same for Exchange
+            field("X-Edged-Kind", kind_of(content)),
+            field("X-Edged-Incident", incidents) if incidents else b"",
+        ]
+    )
 
 
-def _date(written: Stamp) -> dict[str, str]:
+def _date(written: Stamp) -> bytes:
     # A mail from 1970 would be sorted out of sight; without a date the first server adds one (RFC 6409 8.1).
     if not times.is_set(written):
-        return {}
-    return {"Date": format_datetime(datetime.fromtimestamp(int(written.wall), UTC))}
-
-
-def _incidents(content: AlertContent) -> dict[str, str]:
-    ids = incidents_of(content)
-    return {"X-Edged-Incident": ", ".join(ids)} if ids else {}
+        return b""
+    return field("Date", format_datetime(datetime.fromtimestamp(int(written.wall), UTC)))
 
 
 @cache
