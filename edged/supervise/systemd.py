@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import TYPE_CHECKING
 
 import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 log = structlog.get_logger(__name__)
 
@@ -62,10 +66,10 @@ class Notifier:
             log.warning("systemd not notified", message=message, reason=error.strerror)
 
 
-def watchdog_interval() -> float | None:
+def watchdog_interval(environment: Mapping[str, str] = os.environ) -> float | None:
     """Return the seconds within which systemd wants WATCHDOG=1, or None when it wants none (WATCHDOG_USEC)."""
-    microseconds = os.environ.get("WATCHDOG_USEC", "")
-    owner = os.environ.get("WATCHDOG_PID")
+    microseconds = environment.get("WATCHDOG_USEC", "")
+    owner = environment.get("WATCHDOG_PID")
     if not microseconds.isdigit() or (owner is not None and owner != str(os.getpid())):
         return None
     return int(microseconds) / 1e6
