@@ -65,6 +65,16 @@ class OutboxLoop:
 
     async def step(self) -> None:
         """Do what is due now; raises sqlite3.OperationalError or OSError where the disk does not let it."""
+        try:
+            await self._work()
+        except sqlite3.OperationalError as error:
+            # a full disk takes no row, not even one that deletes: the ballast makes the room for making room
+            if str(error) != _FULL or not await asyncio.to_thread(self._spool.drop_ballast):
+                raise
+            log.warning("disk full, ballast given up", path=str(self._spool.root))
+            await self._make_room(await self._look())
+
+    async def _work(self) -> None:
         await self._correct_clock()
         end = await self._outbox.next_window_end()
         if end is not None and end <= self._clock.mono():
@@ -117,14 +127,8 @@ class OutboxLoop:
         await self._say(decided.level, space)
 
     async def _delete(self, deletion: Deletion) -> None:
-        """Delete one file, the row first; where the disk is too full even for that, the ballast makes the room."""
         file = deletion.file
-        try:
-            lost = await self._outbox.delete_file(file.id, deletion.reason)
-        except sqlite3.OperationalError as error:
-            if str(error) != _FULL or not await asyncio.to_thread(self._spool.drop_ballast):
-                raise
-            lost = await self._outbox.delete_file(file.id, deletion.reason)
+        lost = await self._outbox.delete_file(file.id, deletion.reason)
         await asyncio.to_thread(self._spool.delete, file.path)
         tell = log.warning if lost else log.info
         tell(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from edged.base.db import Database, open_database
+from edged.base.db import Database, examine, open_database
 from edged.base.errors import CorruptDatabaseError
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from edged.base.clock import Clock
 
 log = structlog.get_logger(__name__)
+
+_NEWEST = 1  # schema versions: schema.sql, and migrations once there are some
 
 
 async def open_sound(path: Path, clock: Clock) -> tuple[Database, bool]:
@@ -47,3 +49,8 @@ def _set_aside(path: Path, now: int) -> Path:
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
     return aside
+
+
+async def examine_outbox(path: Path) -> None:
+    """Look at an outbox without changing it; raises as `base.db.examine` does."""
+    await examine(path, newest=_NEWEST)

@@ -50,7 +50,7 @@ class Outbox:
         self.root: Path = database.path.parent
         self.rebuilt = rebuilt
         self._clock = clock
-        self.commits = 0  # since it was opened
+        self.commits = 0  # since it was opened, those that changed something
         self._subscribers: list[asyncio.Event] = []
 
     async def close(self) -> None:
@@ -346,8 +346,15 @@ class Outbox:
         return await finish(self._commit(transaction))
 
     async def _commit(self, transaction: Callable[[Connection], T]) -> T:
-        result = await self.database.run(transaction)
-        self.commits += 1
-        for event in self._subscribers:
-            event.set()
+        result, changed = await self.database.run(lambda tx: _watched(tx, transaction))
+        if changed:
+            self.commits += 1
+            for event in self._subscribers:
+                event.set()
         return result
+
+
+def _watched(connection: Connection, transaction: Callable[[Connection], T]) -> tuple[T, bool]:
+    """Return the transaction's result and whether it changed any row."""
+    before = connection.total_changes
+    return transaction(connection), connection.total_changes != before
