@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from edged import __version__
 from edged.base.errors import ConfigError, EdgedError
@@ -90,9 +91,13 @@ def _outbox_commands(commands: Any) -> None:
             parser.set_defaults(command=f"{group}.{action}")
             parser.add_argument("--json", action="store_true", help="print JSON")
             if action == "list":
-                parser.add_argument("--limit", type=int, default=50)
-            else:
-                parser.add_argument("id", metavar="ID", help="an id as the list shows it")
+                parser.add_argument("--limit", type=int, default=50, help="default: %(default)s")
+                continue
+            number = int if group == "outbox" else str
+            optional = "?" if action == "retry" else None
+            parser.add_argument("id", metavar="ID", type=number, nargs=optional, help="an id as the list shows it")
+            if action == "retry":
+                parser.add_argument("--all", action="store_true", help="all that are dead or wait for a person")
 
 
 _ACTIONS = {
@@ -141,7 +146,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from edged.app.check import check_all, exit_code
+    from edged.base.log import configure
 
+    configure(style="text", level="error")
     rows = asyncio.run(check_all(options.config, send=options.send))
     width = max(len(row.what) for row in rows)
     for row in rows:
@@ -177,10 +184,23 @@ def _drain(options: argparse.Namespace) -> int:
 
 
 def _store_command(options: argparse.Namespace) -> int:
-    args = {"limit": options.limit} if hasattr(options, "limit") else {"id": options.id}
-    result = _ask(options, options.command, args)
-    print(json.dumps(result, indent=2) if options.json else _table(result))
+    from edged.app.listing import listing
+    from edged.settings import load_device
+
+    zone = ZoneInfo(load_device(options.config).device.timezone)
+    result = _ask(options, options.command, _store_args(options))
+    print(json.dumps(result, indent=2) if options.json else listing(options.command, result, zone))
     return 0
+
+
+def _store_args(options: argparse.Namespace) -> dict[str, Any]:
+    if hasattr(options, "limit"):
+        return {"limit": options.limit}
+    if getattr(options, "all", False):
+        return {"all": True}
+    if options.id is None:
+        raise EdgedError("name the ID of a delivery, or --all")
+    return {"id": options.id}
 
 
 def _ask(options: argparse.Namespace, command: str, args: dict[str, Any], timeout: float = 60.0) -> Any:
@@ -212,7 +232,9 @@ def _receiver_admin(options: argparse.Namespace) -> int:
             asyncio.run(admin.add_user(config, options.name, _new_password()))
             print(f"user {options.name} may log in")
         case group, "list":
-            print(_table(asyncio.run(admin.list_devices(config) if group == "device" else admin.list_users(config))))
+            known = asyncio.run(admin.list_devices(config) if group == "device" else admin.list_users(config))
+            for row in known:
+                print("  ".join(f"{name}: {value}" for name, value in row.items()))
         case group, _:
             remove = admin.remove_device if group == "device" else admin.remove_user
             asyncio.run(remove(config, options.name))
@@ -227,28 +249,3 @@ def _new_password() -> str:
     if getpass.getpass("Again: ") != first:
         raise EdgedError("the two passwords differ; nothing was changed")
     return first
-
-
-# -------------------------------------------------------------------------------------------- printing
-
-
-def _table(result: Any) -> str:
-    if isinstance(result, dict):
-        width = max(map(len, result), default=0)
-        return "\n".join(f"{key:<{width}}  {_cell(value)}" for key, value in result.items())
-    if not result:
-        return "nothing"
-    columns = list(result[0])
-    rows = [columns] + [[_cell(row.get(column)) for column in columns] for row in result]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, dict | list):
-        return json.dumps(value)
-    return str(value)

@@ -32,6 +32,7 @@ def control_server(world: World) -> ControlServer:
         "record": partial(_record, world),
         "arm": partial(_arm, world),
         "drain": partial(_drain, world),
+        "status": partial(_status, world),
     }
     return ControlServer(world.spool.control, handlers)
 
@@ -50,6 +51,10 @@ async def _record(world: World, args: dict[str, Any]) -> dict[str, str]:
 
 async def _arm(world: World, args: dict[str, Any]) -> dict[str, bool]:
     return await world.arming.order(args["order"], args["camera"])
+
+
+async def _status(world: World, _args: dict[str, Any]) -> dict[str, Any]:
+    return {name: {"well": state.delivering, "text": state.text} for name, state in world.health().items()}
 
 
 async def _drain(world: World, args: dict[str, Any]) -> dict[str, Any]:

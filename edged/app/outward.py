@@ -9,13 +9,12 @@ from zoneinfo import ZoneInfo
 
 from edged import __version__
 from edged.base.gate import GateFigures
-from edged.base.secret import reveal
 from edged.channels.smtp import Mailer, resolve
 from edged.model import Lane
 from edged.outbox.policy import RECEIVER
 from edged.push.alert import AlertSender, Letters, Links, no_link
 from edged.push.heartbeat import HeartbeatSender, Vitals
-from edged.push.line import Credentials, Line
+from edged.push.line import Line
 from edged.push.link import LinkWatch
 from edged.push.loop import LaneWorker
 from edged.push.probe import LinkProbe
@@ -24,6 +23,7 @@ from edged.push.targets.tus import TusTarget
 from edged.push.throttle import Pacer, scheduled_rate
 from edged.push.traffic import Counters
 from edged.push.transfers import Transfers
+from edged.push.trial import credentials_of
 from edged.push.uploads import Uploader
 from edged.wire.heartbeat import CameraReport
 
@@ -35,19 +35,11 @@ if TYPE_CHECKING:
     from edged.outbox.spool import Space
     from edged.outbox.store import Outbox
     from edged.push.errand import Target
+    from edged.push.line import Credentials
     from edged.push.settings import ReceiverSettings
     from edged.settings import DeviceConfig
 
 _ALERTS_AT_ONCE = 4  # mails under way: one hung recipient's relay must not hold the others up
-
-
-def credentials_of(receiver: ReceiverSettings) -> Credentials:
-    """Return how requests to the receiver are authorised; ConfigError names the key of a secret that can't be had."""
-    return Credentials(
-        device=receiver.device,
-        key=reveal(receiver.key, "receiver.key"),
-        bearer=reveal(receiver.bearer, "receiver.bearer"),
-    )
 
 
 class Outward:

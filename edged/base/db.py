@@ -160,3 +160,22 @@ def _backup(connection: sqlite3.Connection, target: Path) -> None:
         connection.backup(copy)
     finally:
         copy.close()
+
+
+async def examine(path: Path, newest: int) -> None:
+    """Look at a database without changing it; it may be in use by another process.
+
+    Raises CorruptDatabaseError, NewerSchemaError (beyond version `newest`), sqlite3.OperationalError.
+    """
+    connection = await aiosqlite.connect(f"file:{path}?mode=ro", uri=True, timeout=_BUSY)
+    try:
+        await _call(connection, _examine, path, newest)
+    finally:
+        await connection.close()
+
+
+def _examine(connection: sqlite3.Connection, path: Path, newest: int) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > newest:
+        raise NewerSchemaError(f"{path} was written by a newer edged (schema {version}): install that one again")
+    _quick_check(connection)

@@ -1,0 +1,288 @@
+"""`edged check`: everything that can be validated before a start, as rows of ok, warn and error with what to do.
+
+Nothing is changed on the way, so it may run beside the daemon; what that one holds is then asked of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sqlite3
+import threading
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import count
+from typing import TYPE_CHECKING
+
+from edged.app.trial import mail_trial, upload_trial
+from edged.base.clock import SystemClock
+from edged.base.disk import write_synced
+from edged.base.errors import AlreadyRunningError, ConfigError, CredentialsError, EdgedError
+from edged.base.secret import reveal
+from edged.capture.backend import backend
+from edged.channels.smtp import check as check_relay
+from edged.channels.smtp import resolve
+from edged.model import Frame, Packet
+from edged.outbox.opening import examine_outbox
+from edged.outbox.spool import Spool
+from edged.push.trial import check_receiver
+from edged.settings import check_secrets, load_device
+from edged.supervise.control import call
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from edged.base.clock import Clock
+    from edged.capture.camera import Camera
+    from edged.settings import CameraSection, DeviceConfig
+
+_CAMERA_WAIT = 20.0  # seconds for the first packet and picture
+_SLOW_SYNC = 0.5  # seconds: a card this slow is dying
+
+
+class Level(StrEnum):
+    """How a row ended; the worst one is the command's exit code."""
+
+    OK = "ok"
+    WARN = "warn"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One line of the table: what was looked at, how it is, and what to do about it."""
+
+    level: Level
+    what: str
+    text: str
+    hint: str = ""
+
+
+def exit_code(rows: list[Row]) -> int:
+    """Return 0 when all is ok, 1 with warnings, 2 with errors."""
+    worst = {row.level for row in rows}
+    return 2 if Level.ERROR in worst else 1 if Level.WARN in worst else 0
+
+
+async def check_all(path: Path, *, send: bool) -> list[Row]:
+    """Return every row for the configuration file at `path`; with `send` also what really sending showed."""
+    try:
+        config = await asyncio.to_thread(load_device, path)
+        await asyncio.to_thread(check_secrets, config)
+    except ConfigError as error:
+        return [
+            Row(level=Level.ERROR, what="configuration", text=str(mistake), hint=f"correct it in {path}")
+            for mistake in error.mistakes
+        ]
+    clock = SystemClock()
+    rows = [Row(level=Level.OK, what="configuration", text=f"{path} is complete and consistent")]
+    spool = Spool(config.device.state)
+    running = await _running(spool)
+    rows += await _state(spool, running)
+    looks: list[Awaitable[Row]] = [
+        _guarded("database", _database(spool)),
+        *(_guarded(f"camera {name}", _camera(name, each, spool, running)) for name, each in config.cameras.items()),
+        _guarded("receiver", _receiver(config, clock)),
+        *(_guarded("mail", _relay(config, number, clock)) for number in range(len(config.mail.relays))),
+        *(
+            _guarded(f"folder {name}", _folder(folder.path, folder.require_mount))
+            for name, folder in config.folders.items()
+        ),
+    ]
+    rows += await asyncio.gather(*looks)
+    rows += [_people(config), _clock(clock)]
+    if send:
+        rows += await _send(config, clock)
+    return rows
+
+
+async def _guarded(what: str, look: Awaitable[Row]) -> Row:
+    """Return the row of a look, or what it raised as an error's row."""
+    try:
+        return await look
+    except CredentialsError as error:
+        return Row(level=Level.ERROR, what=what, text=str(error), hint="correct the key or password, or its user")
+    except (EdgedError, OSError, sqlite3.Error) as error:
+        return Row(level=Level.ERROR, what=what, text=str(error), hint=_HINTS.get(what.split(maxsplit=1)[0], ""))
+
+
+_HINTS = {
+    "database": "stop edged; at its next start it sets the file aside and rebuilds it from the clips",
+    "camera": "look at its power, its address and its password; try the url with a player",
+    "receiver": "look at receiver.url, the network and the receiver's own log",
+    "mail": "look at host, port and security of the relay in [[mail.relays]]",
+    "folder": "mount it, or correct its path",
+}
+
+
+# ------------------------------------------------------------------------------------------- the state directory
+
+
+async def _running(spool: Spool) -> bool:
+    """Return whether a daemon holds the state directory."""
+    if not await asyncio.to_thread(spool.root.is_dir):
+        return False
+    with contextlib.suppress(OSError, EdgedError):
+        await call(spool.control, "status", {})
+        return True
+    return False
+
+
+async def _state(spool: Spool, running: bool) -> list[Row]:
+    try:
+        seconds = await asyncio.to_thread(_write_and_sync, spool)
+    except (AlreadyRunningError, OSError) as error:
+        hint = f"make {spool.root} a directory of the user that runs edged, on a disk with room"
+        return [Row(level=Level.ERROR, what="state directory", text=str(error), hint=hint)]
+    space = await asyncio.to_thread(spool.space)
+    text = f"{spool.root} is writable, a sync takes {seconds * 1000:.0f} ms, {space.free / 1e9:.1f} GB free"
+    text += "; edged is running on it" if running else ""
+    if seconds > _SLOW_SYNC:
+        return [Row(level=Level.WARN, what="state directory", text=text, hint="the card is slow or worn: replace it")]
+    return [Row(level=Level.OK, what="state directory", text=text)]
+
+
+def _write_and_sync(spool: Spool) -> float:
+    clock = SystemClock()
+    spool.prepare()
+    path = spool.root / f"check-{secrets.token_hex(4)}"
+    started = clock.mono()
+    try:
+        write_synced(path, os.urandom(4096))
+        return clock.mono() - started
+    finally:
+        path.unlink(missing_ok=True)
+
+
+async def _database(spool: Spool) -> Row:
+    if not await asyncio.to_thread(spool.database.exists):
+        return Row(level=Level.OK, what="database", text="there is none yet: the first start makes it")
+    await examine_outbox(spool.database)
+    return Row(level=Level.OK, what="database", text=f"{spool.database.name} is sound")
+
+
+# ---------------------------------------------------------------------------------------------- what it reaches
+
+
+async def _camera(name: str, section: CameraSection, spool: Spool, running: bool) -> Row:
+    what = f"camera {name}"
+    if running:
+        state = (await call(spool.control, "status", {})).get(name)
+        if state is not None:
+            level = Level.OK if state["well"] else Level.ERROR
+            return Row(level=level, what=what, text=f"in use by the running edged: {state['text'] or 'delivers'}")
+    password = reveal(section.password, f"cameras.{name}.password")
+    camera = backend(name, section, password=password, clock=SystemClock())(count(1))
+    try:
+        async with asyncio.timeout(_CAMERA_WAIT):
+            text = await _on_daemon_thread(lambda: _look_through(camera))
+    except TimeoutError:
+        raise EdgedError(f"gives no picture within {_CAMERA_WAIT:g} s") from None
+    return Row(level=Level.OK, what=what, text=text)
+
+
+def _look_through(camera: Camera) -> str:
+    """Open the camera, wait for a packet and a picture, and say what they are."""
+    clock = SystemClock()
+    started = clock.mono()
+    packet: Packet | None = None
+    frame: Frame | None = None
+    try:
+        camera.open()
+        for got in camera.read():
+            if isinstance(got, Packet):
+                packet = packet or got
+            else:
+                frame = frame or got
+            if packet is not None and frame is not None:
+                stream = packet.stream
+                seconds = clock.mono() - started
+                return f"{stream.width}x{stream.height} {stream.codec}, first picture after {seconds:.1f} s"
+    finally:
+        camera.close()
+    raise EdgedError("ended before it gave a picture")
+
+
+async def _on_daemon_thread(work: Callable[[], str]) -> str:
+    """Run `work` on a thread that may hang for ever without keeping the process alive."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[str] = loop.create_future()
+
+    def settle(result: str | Exception) -> None:
+        if done.done():
+            return
+        if isinstance(result, Exception):
+            done.set_exception(result)
+        else:
+            done.set_result(result)
+
+    def run() -> None:
+        try:
+            result: str | Exception = work()
+        except Exception as error:  # noqa: BLE001 -- handed over to the waiting coroutine, which raises it
+            result = error
+        loop.call_soon_threadsafe(settle, result)
+
+    threading.Thread(target=run, daemon=True, name="check camera").start()
+    return await done
+
+
+async def _receiver(config: DeviceConfig, clock: Clock) -> Row:
+    if config.receiver is None:
+        hint = "add a [receiver], unless the clips are meant to stay here"
+        return Row(level=Level.WARN, what="receiver", text="none is configured", hint=hint)
+    return Row(level=Level.OK, what="receiver", text=await check_receiver(config.receiver, clock))
+
+
+async def _relay(config: DeviceConfig, number: int, clock: Clock) -> Row:
+    endpoint = (await asyncio.to_thread(resolve, config.mail))[number]
+    return Row(level=Level.OK, what="mail", text=await check_relay(endpoint, config.mail, clock))
+
+
+async def _folder(path: Path, require_mount: bool) -> Row:
+    def look() -> str:
+        if not path.is_dir():
+            return f"{path} is no directory"
+        if require_mount and not any(parent.is_mount() for parent in (path, *path.parents[:-1])):
+            return f"nothing is mounted at {path}"
+        return "" if os.access(path, os.W_OK) else f"{path} is not writable"
+
+    trouble = await asyncio.to_thread(look)
+    if trouble:
+        raise EdgedError(trouble)
+    return Row(level=Level.OK, what=f"folder {path.name}", text=f"{path} is there and writable")
+
+
+def _people(config: DeviceConfig) -> Row:
+    if not config.alerts.recipients:
+        hint = "name them in alerts.recipients, unless nobody wants mail"
+        return Row(level=Level.WARN, what="recipients", text="nobody is told of incidents", hint=hint)
+    return Row(level=Level.OK, what="recipients", text=", ".join(config.alerts.recipients))
+
+
+def _clock(clock: Clock) -> Row:
+    if clock.synced():
+        return Row(level=Level.OK, what="clock", text="synchronised")
+    hint = "run: timedatectl set-ntp true; until then times are marked as untrusted and corrected later"
+    return Row(level=Level.WARN, what="clock", text="not synchronised with a time server", hint=hint)
+
+
+async def _send(config: DeviceConfig, clock: Clock) -> list[Row]:
+    rows = []
+    if config.receiver is not None:
+        receiver = config.receiver
+
+        async def upload() -> Row:
+            return Row(level=Level.OK, what="upload", text=await upload_trial(config, receiver, clock))
+
+        rows.append(await _guarded("upload", upload()))
+    for recipient in config.alerts.recipients if config.mail.relays else ():
+
+        async def mail(recipient: str = recipient) -> Row:
+            return Row(level=Level.OK, what="test mail", text=await mail_trial(config, recipient, clock))
+
+        rows.append(await _guarded("test mail", mail()))
+    return rows
