@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from edged.base.clock import Stamp
 from edged.base.pages.pages import duration, size
 from edged.channels import times
+from edged.channels.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -200,7 +201,7 @@ def file_view(file: StoredFile, zone: str, address: Callable[[StoredFile], str])
 def _state(incident: StoredIncident, clips: Sequence[StoredFile]) -> str:
     have = {file.part for file in clips}
     if incident.parts is None:
-        return f"{len(have)} parts so far, more to come" if have else "the clip has not yet arrived"
+        return f"{plural(len(have), 'part')} so far, more to come" if have else "the clip has not yet arrived"
     missing = incident.parts - len(have & set(range(1, incident.parts + 1)))
     if missing <= 0:
         return ""

@@ -4,7 +4,7 @@
  * new parts, so that what plays goes on. `data-live="page"` asks for the whole page once the element is gone.
  */
 
-const EVERY = 5000; // milliseconds
+const EVERY = 3000; // milliseconds
 
 const exchange = (old, fresh) => {
   if (old.isEqualNode(fresh)) return;
