@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _USUAL_RATE = 25  # pictures a second, of a source that does not say
 
 
+# Pictures one after the other without any time: libav makes stamps up, at 25 a second whatever the camera's rate
+_TIMELESS = frozenset({"mpjpeg"})
+
+
 class Demuxer:
     """The video packets of an open source, pass by pass; the stamps of all passes are one run."""
 
@@ -38,22 +42,25 @@ class Demuxer:
             for raw in self._source.container.demux(self._source.stream):
                 if raw.size:  # the one at the end is empty
                     yield self._stamped(raw)
+            if self._first is None:
+                raise CameraError(f"{self._source.name} holds no picture that can be read")
         except (av.FFmpegError, OSError) as error:
             raise CameraError(explain(error, self._source.name)) from None  # the cause's text may contain the URL
 
-    def rewind(self) -> bool:
-        """Go back to the beginning of a file; return whether there is anything to go back to."""
-        if self._first is None:
-            return False
-        self._stamper.rewind(self._first)
+    def rewind(self) -> None:
+        """Go back to the beginning of a file, after a pass that gave packets."""
+        if self._first is not None:
+            self._stamper.rewind(self._first)
         self._first = None
         self._source.container.seek(0)
-        return True
 
     def _stamped(self, raw: RawPacket[VideoStream]) -> RawPacket[VideoStream]:
         if self._first is None:
             self._first = raw.pts if raw.pts is not None else raw.dts or 0
-        stamps = self._stamper.stamp(raw.pts, raw.dts, raw.duration, self._clock.mono())
+        now = self._clock.mono()
+        if self._source.container.format.name in _TIMELESS:
+            raw.pts = raw.dts = round(now / raw.time_base)
+        stamps = self._stamper.stamp(raw.pts, raw.dts, raw.duration, now)
         raw.pts, raw.dts, raw.duration = stamps.pts, stamps.dts, stamps.duration
         return raw
 

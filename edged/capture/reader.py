@@ -8,6 +8,8 @@ import threading
 import traceback
 from typing import TYPE_CHECKING
 
+import structlog
+
 from edged.base.errors import CameraError
 from edged.capture.health import Observer
 from edged.model import Packet
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from edged.capture.health import Vitals
     from edged.capture.settings import HealthSettings
     from edged.model import Frame
+
+log = structlog.get_logger(__name__)
 
 _PATIENCE = 0.5  # seconds after which a thread that waits for detection looks whether it was abandoned
 
@@ -85,9 +89,15 @@ class Reader:
         except Exception as error:  # noqa: BLE001 -- a camera's thread is a border: drivers and libraries raise anything
             self._observer.error = _place(error)  # without its text, which may show a URL with its password
         finally:
-            self._camera.close()
+            self._close()
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._end)
+
+    def _close(self) -> None:
+        try:
+            self._camera.close()
+        except Exception as error:  # noqa: BLE001 -- the same border; the device will show at the next opening
+            log.warning("camera not closed cleanly", error=_place(error))
 
     def _pump(self) -> None:
         for item in self._camera.read():

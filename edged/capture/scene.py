@@ -23,8 +23,10 @@ class Scene:
         self._width, self._height = width, height
         rng = np.random.default_rng(settings.seed)
         self._room = _room(rng, width, height)
-        noise = rng.normal(0.0, settings.noise, (_TILES, height, width))
-        self._noise = np.clip(np.rint(noise), -127, 127).astype(np.int8)
+        self._noise = np.empty((_TILES, height, width), np.int8)
+        for tile in self._noise:  # one by one: made at once they would take a hundred megabytes for a moment
+            drawn = rng.standard_normal((height, width), np.float32) * settings.noise
+            tile[:] = np.clip(np.rint(drawn), -127, 127)
         self._order = rng.permutation(1 << 12) % _TILES
 
     def walker(self, seconds: float) -> tuple[float, float, float, float] | None:

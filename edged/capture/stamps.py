@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 _BACK = 1.0  # seconds that a stamp may step back before it counts as a jump of the source's clock
 _AHEAD = 10.0  # seconds that it may run ahead of its arrival
+_LONGEST = 10.0  # seconds that one picture may last; files write a hole between pictures that way
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +36,7 @@ class Stamper:
 
     def stamp(self, pts: int | None, dts: int | None, duration: int | None, arrived: float) -> Stamps:
         """Return the stamps of the packet that arrived at `arrived` (seconds on any steady clock)."""
-        length = duration if duration is not None and duration > 0 else self._usual
+        length = duration if duration is not None and 0 < duration <= _LONGEST * self._second else self._usual
         shown, decoded = self._first(pts, dts) if self._last is None else self._next(pts, dts, self._last, arrived)
         self._last = Stamps(pts=max(shown, decoded), dts=decoded, duration=length)
         self._arrived = arrived

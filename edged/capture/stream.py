@@ -56,8 +56,9 @@ class StreamCamera:
                 analyse = self._substream is None or not self._substream.alive()
                 yield from track.feed(raw, analyse=analyse)
             yield from track.drain()
-            if not (self._settings.loop and demuxer.rewind()):
+            if not self._settings.loop:
                 return
+            demuxer.rewind()
 
     def close(self) -> None:
         """Close the source."""

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
+import time
+from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
 import av
@@ -181,6 +186,43 @@ def test_a_damaged_file_gives_what_is_whole(tmp_path: Path) -> None:
     path.write_bytes(data)
     _, frames = read_all(full(path))
     assert len(frames) >= 40
+
+
+def test_motion_jpeg_over_http_is_dated_by_its_arrival(tmp_path: Path) -> None:
+    """A camera that sends JPEGs without any time, five a second, is recorded at its real pace."""
+    jpegs = [
+        bytes(packet)
+        for number in range(6)
+        for packet in _jpeg_encoder().encode(picture(number).reformat(format="yuvj420p"))
+    ]
+    clock = SystemClock()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_send_jpegs, args=(server, jpegs, 0.2), daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/video"
+        packets, _ = read_all(CameraSettings(url=url), limit=5, clock=clock)
+        thread.join()
+    assert {packet.stream.codec for packet in packets} == {"h264"}
+    span = (packets[-1].pts - packets[0].pts) * packets[0].stream.time_base
+    assert 0.6 < span < 2.0  # libav's own stamps would make it 0.16 s
+
+
+def _jpeg_encoder() -> VideoCodecContext:
+    context = av.CodecContext.create("mjpeg", "w")
+    context.width, context.height, context.pix_fmt, context.time_base = *SIZE, "yuvj420p", Fraction(1, RATE)
+    return context
+
+
+def _send_jpegs(server: socket.socket, jpegs: list[bytes], every: float) -> None:
+    """Answer one request with the pictures, parted as cheap cameras do."""
+    connection, _ = server.accept()
+    with connection, contextlib.suppress(OSError):  # the reader has seen enough
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=x\r\n\r\n")
+        for jpeg in jpegs:
+            head = f"--x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            connection.sendall(head.encode() + jpeg + b"\r\n")
+            time.sleep(every)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"this is no video\n" * 50])

@@ -317,6 +317,23 @@ async def test_an_unexpected_error_names_its_place_and_not_its_text(scene: Scene
     assert "hunter2" not in scene.loop.health.text
 
 
+async def test_a_camera_that_can_not_be_closed_is_opened_anew_all_the_same(scene: Scene) -> None:
+    """What a driver raises at the end does not keep the loop from noticing the end."""
+
+    class Stuck(ScriptedCamera):
+        def close(self) -> None:
+            raise RuntimeError("device busy")
+
+    await scene.fail("gone")
+    scene.loop._open_camera = lambda _: Stuck(scene.clock, refuses="still gone")
+    await scene.pass_time(1)
+    await scene.ended()
+    await scene.look()
+    assert scene.loop.health.text == "still gone"
+    await scene.pass_time(1)
+    assert scene.loop._reader is not None
+
+
 async def _capture(path: Path, *, loop: bool = False) -> tuple[CaptureLoop, list[Packet], list[Frame], Ledger]:
     """Run a file at full speed through a loop, with a detector that is slower than the file."""
     clock, ledger = StepClock(), Ledger()

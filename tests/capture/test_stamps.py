@@ -52,6 +52,14 @@ def test_a_jump_ahead_without_time_passing_is_closed() -> None:
     assert mine.stamp(3_600_000, 3_600_000, 100, arrived=10.1).dts == 100
 
 
+def test_a_hole_in_a_file_is_closed() -> None:
+    """A picture said to last forty seconds, while no time passed between the packets, lasts as long as any other."""
+    mine = stamper()
+    mine.stamp(0, 0, 100, arrived=0.0)
+    assert mine.stamp(100, 100, 40_000, arrived=0.0).duration == 100
+    assert mine.stamp(40_100, 40_100, 100, arrived=0.0).dts == 200
+
+
 def test_a_pause_that_really_passed_stays() -> None:
     """A camera that was silent for a minute shows a minute's pause."""
     mine = stamper()
