@@ -13,6 +13,7 @@ import structlog
 from edged import __version__
 from edged.app.board import WorldBoard
 from edged.app.control import control_server
+from edged.app.tasks import tasks
 from edged.app.world import open_world
 from edged.base import log as logs
 from edged.base.clock import SystemClock
@@ -50,6 +51,7 @@ async def _live(config: DeviceConfig) -> int:
     notifier = Notifier.from_environment()
     async with open_world(config, SystemClock(), notifier) as world:
         world.on_leave(stopping.set)
+        world.supervisor.take(tasks(world))
         http = StatusServer(WorldBoard(world), config.http, config.supervise)
         control = control_server(world)
         await _open_doors(http, control)

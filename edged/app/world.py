@@ -12,7 +12,6 @@ from edged.app.eyes import Eye, Surroundings
 from edged.app.notices import Notices
 from edged.app.outward import Outward
 from edged.app.resort import LastResort
-from edged.app.tasks import tasks
 from edged.base.clock import stamp
 from edged.base.errors import EdgedError
 from edged.outbox.loop import OutboxLoop
@@ -96,7 +95,7 @@ class World:
             gather=self._evidence,
             status=self.status,
         )
-        self.supervisor = Supervisor(tasks(self), clock)
+        self.supervisor = Supervisor((), clock)  # the daemon gives it the table of tasks
 
     def health(self) -> dict[str, Health]:
         """Return the health of every camera that is being watched."""

@@ -188,8 +188,14 @@ class Supervisor:
     """Runs every task of the table side by side until `stop`."""
 
     def __init__(self, tasks: Sequence[Task], clock: Clock) -> None:
-        self._workers = [_Worker(task, clock) for task in tasks]
+        self._clock = clock
+        self._workers: list[_Worker] = []
         self._runners: dict[str, asyncio.Task[None]] = {}
+        self.take(tasks)
+
+    def take(self, tasks: Sequence[Task]) -> None:
+        """Take more tasks into the table; before `run`."""
+        self._workers += [_Worker(task, self._clock) for task in tasks]
 
     async def run(self) -> None:
         """Start all tasks and wait until every one of them has ended or been stopped."""
