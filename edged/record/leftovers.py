@@ -87,6 +87,19 @@ def look(directory: Path, known: Collection[str]) -> Leftovers:
     return Leftovers(parts=tuple(parts), snapshots=tuple(snapshots), removed=tuple(removed), strange=tuple(strange))
 
 
+def label_in(directory: Path) -> Label | None:
+    """Return what the first readable clip part in `directory` says of itself; nothing is changed."""
+    for path in sorted(directory.glob("part-*.mp4")):
+        try:
+            with path.open("rb") as file:
+                label = read_label(contents(file, path.stat().st_size).comment)
+        except BadFileError:
+            continue
+        if label is not None:
+            return label
+    return None
+
+
 def _part(path: Path) -> FoundPart | None:
     """Cut a part back to its last whole fragment; None when it has none."""
     size = path.stat().st_size

@@ -20,7 +20,7 @@ from edged.outbox import sidecar
 from edged.outbox.nouns import Notice, NoticeKind
 from edged.outbox.policy import clip_drafts, snapshot_drafts
 from edged.record.entries import describe
-from edged.record.leftovers import FoundPart, FoundSnapshot, Leftovers, look
+from edged.record.leftovers import FoundPart, FoundSnapshot, Leftovers, label_in, look
 from edged.record.names import identity
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edged.outbox.sidecar import Sidecar
     from edged.outbox.spool import Spool
     from edged.outbox.store import Outbox
+    from edged.record.clip import Label
 
 log = structlog.get_logger(__name__)
 
@@ -92,8 +93,10 @@ class _Salvage:
             pass
         except sidecar.BadSidecarError as error:
             log.warning("sidecar passed over", incident=directory.name, error=str(error))
-        incident = _incident_of(directory.name, (await asyncio.to_thread(look, directory, ())).parts)
-        return None if incident is None else sidecar.Sidecar(incident=incident)
+        label = await asyncio.to_thread(label_in, directory)
+        if label is None or label.incident != directory.name:
+            return None
+        return sidecar.Sidecar(incident=_incident_of(label))
 
     async def tell(self, lost: Sequence[Sidecar]) -> None:
         """Enter incidents again, after one digest of those whose alert may never have gone out."""
@@ -190,12 +193,9 @@ def _alert_unknown(found: Sidecar) -> bool:
     return found.incident.alerting and not (found.alerts and all(outcome == "sent" for _, outcome in found.alerts))
 
 
-def _incident_of(incident: str, parts: Sequence[FoundPart]) -> Incident | None:
-    """Return an incident as its clips' labels tell it; None when none does."""
-    label = next((part.label for part in parts if part.label is not None and part.label.incident == incident), None)
-    if label is None:
-        return None
-    return Incident(id=incident, camera=label.camera, kind=IncidentKind.MOTION, zones=(), opened=label.start)
+def _incident_of(label: Label) -> Incident:
+    """Return an incident as one of its clips tells it: what caused it is not known any more."""
+    return Incident(id=label.incident, camera=label.camera, kind=IncidentKind.MOTION, zones=(), opened=label.start)
 
 
 def _clip(incident: Incident, part: FoundPart, before: Sequence[Clip]) -> Clip:

@@ -1,0 +1,241 @@
+"""After a crash: what reached the disk is sealed, queued once and closed at its last picture; nothing is told twice."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edged.base.clock import SystemClock
+from edged.model import DeliveryKind, EventKind
+from edged.outbox import sidecar
+from edged.outbox.nouns import NoticeKind
+from edged.outbox.spool import Spool
+from edged.outbox.store import open_outbox
+from edged.record.entries import describe
+from edged.record.salvage import SalvageReport, salvage
+from edged.wire.receipt import Proof, Receipt
+from tests.record.footage import RATE, packets
+from tests.record.stage import DESTINATIONS, INCIDENT, shown, stage
+from tests.simloop import START
+
+if TYPE_CHECKING:
+    from edged.outbox.store import Outbox
+    from tests.simloop import SimClock, Simulate
+
+BEGIN = START + 1.0
+ROOT = Path(__file__).parents[2]
+
+
+async def crash(clock: SimClock, state: Path, *, seconds: float = 12.0) -> None:
+    """Record an incident from its 3rd second on, and break off without a stop."""
+    async with stage(clock, state) as on:
+        playing = asyncio.ensure_future(on.play(packets(seconds=seconds, start=BEGIN)))
+        await on.until(BEGIN + 3.0)
+        await on.emit(EventKind.OPENED, BEGIN + 3.0)
+        await playing
+        await asyncio.sleep(0.5)
+
+
+async def recovered(clock: SimClock, state: Path) -> tuple[SalvageReport, Outbox]:
+    """Open the state directory as the next run does."""
+    outbox = await open_outbox(state / "outbox.db", clock)
+    return await salvage(outbox, Spool(state), DESTINATIONS), outbox
+
+
+def directory_of(state: Path) -> Path:
+    """Return the incident's directory."""
+    (directory,) = Spool(state).incident_directories()
+    return directory
+
+
+def test_an_unsealed_part_is_sealed_queued_and_its_incident_closed(simulate: Simulate, state_dir: Path) -> None:
+    """The clip of a run that broke off is delivered like any other, and ends at its last picture, not now."""
+
+    async def scene(clock: SimClock) -> None:
+        await crash(clock, state_dir)
+        await asyncio.sleep(3600.0)
+        report, outbox = await recovered(clock, state_dir)
+        assert (report.parts, report.closed, report.imported, report.strange) == (1, 1, 0, 0)
+        (clip,) = await outbox.clips_of(INCIDENT)
+        assert clip.sha256 == hashlib.sha256(clip.path.read_bytes()).hexdigest()
+        assert clip.start.mono == pytest.approx(BEGIN)
+        assert shown(clip.path) == pytest.approx(12 * RATE, abs=RATE)
+        incident = await outbox.incident(INCIDENT)
+        assert incident is not None
+        assert incident.recovered
+        assert incident.closed is not None
+        assert incident.closed.mono == pytest.approx(BEGIN + 12.0, abs=1.0)
+        kinds = [delivery.kind for delivery in await outbox.deliveries_of(INCIDENT)]
+        assert sorted(kinds) == sorted([*[DeliveryKind.ALERT] * 2, DeliveryKind.CLIP, DeliveryKind.SNAPSHOT])
+        await outbox.close()
+        again, outbox = await recovered(clock, state_dir)
+        assert again == SalvageReport()
+        await outbox.close()
+
+    simulate(scene)
+
+
+def test_a_part_cut_off_anywhere_keeps_its_whole_fragments(simulate: Simulate, state_dir: Path) -> None:
+    """Torn bytes at the end are cut; a file of which nothing plays is removed, a foreign one left alone."""
+
+    async def scene(clock: SimClock) -> None:
+        await crash(clock, state_dir)
+        directory = directory_of(state_dir)
+        part = directory / "part-001.mp4"
+        part.write_bytes(part.read_bytes()[:-1])
+        (directory / "part-002.mp4").touch()
+        (directory / "part-003.mp4").write_bytes(part.read_bytes()[:300])
+        (directory / "incident.json.new").write_bytes(b"half")
+        (directory / "notes.txt").write_bytes(b"someone's")
+        report, outbox = await recovered(clock, state_dir)
+        assert (report.parts, report.strange) == (1, 1)
+        (clip,) = await outbox.clips_of(INCIDENT)
+        assert 10 * RATE <= shown(clip.path) < 12 * RATE
+        assert clip.seconds == pytest.approx(shown(clip.path) / RATE, abs=0.01)
+        names = {path.name for path in directory.iterdir()}
+        assert names == {"part-001.mp4", "snapshot-1.jpg", "incident.json", "notes.txt"}
+        await outbox.close()
+
+    simulate(scene)
+
+
+def test_a_snapshot_without_a_row_is_entered_and_a_torn_one_removed(simulate: Simulate, state_dir: Path) -> None:
+    """A better picture that was written and not yet entered is not lost."""
+
+    async def scene(clock: SimClock) -> None:
+        await crash(clock, state_dir)
+        directory = directory_of(state_dir)
+        jpeg = (directory / "snapshot-1.jpg").read_bytes()
+        (directory / "snapshot-2.jpg").write_bytes(jpeg)
+        (directory / "snapshot-3.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+        _, outbox = await recovered(clock, state_dir)
+        assert [(picture.seq, picture.width) for picture in await outbox.snapshots_of(INCIDENT)] == [(1, 160), (2, 160)]
+        assert not (directory / "snapshot-3.jpg").exists()
+        await outbox.close()
+
+    simulate(scene)
+
+
+@pytest.mark.parametrize("with_sidecar", [True, False], ids=["sidecar", "clips alone"])
+def test_a_lost_database_is_rebuilt_from_the_files(simulate: Simulate, state_dir: Path, with_sidecar: bool) -> None:
+    """The incident is back, its clips under their old identities; one digest tells of it, and no alert is repeated."""
+
+    async def scene(clock: SimClock) -> None:
+        async with stage(clock, state_dir) as on:
+            await on.play(packets(seconds=6, start=BEGIN))
+            await on.emit(EventKind.OPENED, BEGIN + 5.0)
+            await on.stop()
+            before = await on.outbox.clips_of(INCIDENT)
+        for path in state_dir.glob("outbox.db*"):
+            path.unlink()
+        if not with_sidecar:
+            (directory_of(state_dir) / "incident.json").unlink()
+        report, outbox = await recovered(clock, state_dir)
+        assert report.imported == 1
+        assert [clip.id for clip in await outbox.clips_of(INCIDENT)] == [clip.id for clip in before]
+        incident = await outbox.incident(INCIDENT)
+        assert incident is not None
+        assert incident.camera == "door"
+        assert incident.closed is not None
+        assert all(delivery.kind is not DeliveryKind.ALERT for delivery in await outbox.deliveries_of(INCIDENT))
+        alerts = [delivery for delivery in await outbox.deliveries() if delivery.kind is DeliveryKind.ALERT]
+        assert sorted(alert.destination for alert in alerts) == ["mail:a@example.org", "mail:b@example.org"]
+        notice = await outbox.notice(alerts[0].subject)
+        assert notice is not None
+        assert (notice.kind, notice.count, notice.incident) == (NoticeKind.RECOVERED, 1, INCIDENT)
+        await outbox.close()
+
+    simulate(scene)
+
+
+def test_what_is_proven_elsewhere_is_not_sent_again_after_a_lost_database(simulate: Simulate, state_dir: Path) -> None:
+    """Receipts and alert outcomes in the sidecar count: nothing is uploaded twice, nobody is told twice."""
+
+    async def scene(clock: SimClock) -> None:
+        async with stage(clock, state_dir) as on:
+            await on.play(packets(seconds=6, start=BEGIN))
+            await on.emit(EventKind.OPENED, BEGIN + 5.0)
+            await asyncio.sleep(1.0)
+            for delivery in await on.outbox.deliveries_of(INCIDENT):
+                await on.outbox.complete(delivery.id, None)
+            await on.stop()
+            (clip,) = await on.outbox.clips_of(INCIDENT)
+            (upload,) = await on.outbox.deliveries_for(clip.id)
+            receipt = Receipt(
+                key=upload.key,
+                size=clip.size,
+                sha256=clip.sha256,
+                proof=Proof.SIGNED,
+                issued=1.8e9,
+                receiver="home",
+                signature="e" * 64,
+            )
+            await on.outbox.complete(upload.id, receipt)
+            described = await describe(on.outbox, INCIDENT)
+            assert described is not None
+            sidecar.write(clip.path.parent, described)
+        for path in state_dir.glob("outbox.db*"):
+            path.unlink()
+        _, outbox = await recovered(clock, state_dir)
+        (upload,) = await outbox.deliveries_for(clip.id)
+        assert (upload.state, upload.receipt) == ("done", receipt)
+        assert all(delivery.kind is not DeliveryKind.ALERT for delivery in await outbox.deliveries())
+        await outbox.close()
+
+    simulate(scene)
+
+
+def test_a_directory_that_says_nothing_is_left_alone(simulate: Simulate, state_dir: Path) -> None:
+    """What can't be told to be an incident is named in the log and never deleted."""
+
+    async def scene(clock: SimClock) -> None:
+        directory = state_dir / "clips" / "2026-05-29" / "holiday"
+        directory.mkdir(parents=True)
+        (directory / "snapshot-1.jpg").write_bytes(b"someone's")
+        report, outbox = await recovered(clock, state_dir)
+        assert report == SalvageReport(strange=1)
+        assert (directory / "snapshot-1.jpg").read_bytes() == b"someone's"
+        await outbox.close()
+
+    simulate(scene)
+
+
+@pytest.mark.parametrize(("gop", "bframes", "seed"), [(10, 0, 1), (10, 2, 2), (30, 0, 3)])
+async def test_kill_9_at_any_moment_costs_at_most_two_seconds(
+    state_dir: Path, gop: int, bframes: int, seed: int
+) -> None:
+    """A process killed while it records leaves an incident, its alert, and a clip up to the last fragments."""
+    rng = random.Random(seed)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.record.writer_process", str(state_dir), str(gop), str(bframes)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == b"a" * 32
+        await asyncio.sleep(rng.uniform(0.05, 0.6))
+    finally:
+        process.send_signal(signal.SIGKILL)
+        told, _ = process.communicate()
+    packets_written = int(told.split(b"\n")[-2]) if told.count(b"\n") else 0
+    written = [path.name for path in sorted(directory_of(state_dir).glob("part-*.mp4"))]
+    outbox = await open_outbox(state_dir / "outbox.db", SystemClock())
+    await salvage(outbox, Spool(state_dir), DESTINATIONS)
+    clips = await outbox.clips_of("a" * 32)
+    assert [clip.path.name for clip in clips] in (written, written[:-1])
+    for clip in clips:
+        assert shown(clip.path) == pytest.approx(clip.seconds * RATE, abs=0.5)
+        assert clip.sha256 == hashlib.sha256(clip.path.read_bytes()).hexdigest()
+    assert sum(shown(clip.path) for clip in clips) >= packets_written - RATE
+    assert [delivery.kind for delivery in await outbox.deliveries_of("a" * 32)].count(DeliveryKind.ALERT) == 1
+    assert await outbox.unclosed_incidents() == ()
+    await outbox.close()
