@@ -132,6 +132,7 @@ class LinkWatch:
         self._figures = figures
         self._clock = clock
         self._listeners: list[Callable[[], None]] = []
+        self._watchers: list[Callable[[], None]] = []
 
     @property
     def link(self) -> Link:
@@ -151,6 +152,10 @@ class LinkWatch:
         """Have `listener` called each time the line becomes usable or ceases to be."""
         self._listeners.append(listener)
 
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have `watcher` called after each exchange that failed."""
+        self._watchers.append(watcher)
+
     def saw(self, seen: Sighting) -> None:
         """Take in one exchange."""
         before = self.track.link
@@ -162,3 +167,6 @@ class LinkWatch:
         if usable(link) is not usable(before):
             for listener in self._listeners:
                 listener()
+        if self.track.failed:
+            for watcher in self._watchers:
+                watcher()

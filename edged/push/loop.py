@@ -15,6 +15,7 @@ import structlog
 
 from edged.base.errors import CredentialsError, DeliveryError, RefusedError
 from edged.base.gate import Gate
+from edged.model import Lane
 from edged.push.verdict import Fate, Mark, Verdict, gate_figures, judge
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from edged.base.clock import Clock
     from edged.base.pulse import Pulse
-    from edged.model import Delivery, Lane
+    from edged.model import Delivery
     from edged.outbox.store import Outbox
     from edged.push.settings import PushSettings
     from edged.push.transfers import Transfer, Transfers
@@ -39,8 +40,9 @@ _LOOK = 10.0  # seconds between looks when nothing happens: the pulse goes on, c
 class LaneWorker:
     """Works one lane off with `parallel` deliveries at a time.
 
-    `deliver` carries one out and raises DeliveryError; `away` names the destinations that can't be reached now (the
-    line is down) or that this device does not have.
+    `deliver` carries one out: it returns the receipt, or None when it has completed the delivery itself, or raises
+    DeliveryError. `away` names the destinations that can't be reached now. Alerts go out one at a time per address:
+    where one hangs the next would too, and keep the places that others need.
     """
 
     def __init__(
@@ -68,9 +70,10 @@ class LaneWorker:
         self._away = away
         self._work = [outbox.subscribe() for _ in range(parallel)]
         self._picking = asyncio.Lock()
-        self._busy: set[int] = set()
+        self._busy: dict[int, str] = {}  # delivery under way -> its destination
         self._aside: dict[int, float] = {}  # delivery -> mono of its next attempt
         self._silences: dict[int, int] = {}  # delivery -> attempts without an answer since it last moved
+        self._best: dict[int, int] = {}  # delivery -> bytes that its destination was known to hold at most
 
     async def run(self, pulse: Pulse) -> None:
         """Work until cancelled; what is under way stops at its next piece."""
@@ -115,18 +118,19 @@ class LaneWorker:
                 if delivery is None:
                     return None
                 if self._gate(delivery.destination).admit(self._clock.mono()):
-                    self._busy.add(delivery.id)
+                    self._busy[delivery.id] = delivery.destination
                     return delivery
                 declined.add(delivery.destination)
 
     def _closed(self) -> set[str]:
         now = self._clock.mono()
-        return {name for name, gate in self.gates.items() if gate.wait(now) > 0.0} | set(self._away())
+        closed = {name for name, gate in self.gates.items() if gate.wait(now) > 0.0} | set(self._away())
+        return closed | set(self._busy.values()) if self._lane is Lane.ALERT else closed
 
     def _held(self) -> set[int]:
         now = self._clock.mono()
         self._aside = {delivery: until for delivery, until in self._aside.items() if until > now}
-        return self._busy | self._aside.keys()
+        return self._busy.keys() | self._aside.keys()
 
     def _gate(self, destination: str) -> Gate:
         return self.gates.setdefault(destination, Gate(gate_figures(self._settings)))
@@ -146,7 +150,7 @@ class LaneWorker:
     async def _attempt(self, delivery: Delivery, pulse: Pulse) -> None:
         gate = self._gate(delivery.destination)
         name = delivery.path.name if delivery.path is not None else delivery.subject
-        transfer = self._transfers.begin(delivery, name, pulse.beat)
+        transfer = self._transfers.begin(delivery, name, pulse.beat, self._best.get(delivery.id, 0))
         try:
             receipt = await self._carry(delivery, transfer)
         except asyncio.CancelledError:
@@ -156,12 +160,12 @@ class LaneWorker:
             await self._settle(delivery, transfer, error)
         else:
             gate.succeed()
-            self._silences.pop(delivery.id, None)
-            if await self._outbox.complete(delivery.id, receipt):
+            self._forget(delivery)
+            if receipt is not None and await self._outbox.complete(delivery.id, receipt):
                 _tell_done(delivery, receipt)
         finally:
             self._transfers.end(transfer)
-            self._busy.discard(delivery.id)
+            del self._busy[delivery.id]
 
     async def _carry(self, delivery: Delivery, transfer: Transfer) -> Receipt | None:
         try:
@@ -176,17 +180,22 @@ class LaneWorker:
         now = self._clock.mono()
         if transfer.moved:
             self._silences.pop(delivery.id, None)
+            self._best[delivery.id] = transfer.held
             if delivery.attempts:
                 await self._outbox.renew(delivery.id)
                 delivery = replace(delivery, attempts=0)
         silences = self._silences.get(delivery.id, 0)
         verdict = judge(error, delivery, silences, self._settings, self._rng)
+        if transfer.moved and verdict.mark is Mark.FAILED:
+            verdict = replace(verdict, mark=Mark.SERVED)  # a line that breaks often still carries: no gate against it
         self._tell_gate(delivery, verdict, error)
         _tell_failed(delivery, verdict, error)
         match verdict.fate:
             case Fate.LOST:
+                self._forget(delivery)
                 await self._outbox.lose(delivery.id, str(error))
             case Fate.DEAD:
+                self._forget(delivery)
                 await self._outbox.bury(delivery.id, str(error))
             case Fate.LATER:
                 await self._outbox.retry(
@@ -196,6 +205,10 @@ class LaneWorker:
                 self._aside[delivery.id] = now + verdict.wait
                 self._silences[delivery.id] = silences + 1
                 await self._note(delivery, str(error))
+
+    def _forget(self, delivery: Delivery) -> None:
+        self._silences.pop(delivery.id, None)
+        self._best.pop(delivery.id, None)
 
     async def _note(self, delivery: Delivery, text: str) -> None:
         # the reason is kept for a person who asks, once: an outage of weeks must not wear the card out
@@ -215,10 +228,16 @@ class LaneWorker:
                 gate.pause(now, verdict.pause, str(error))
 
 
-def _tell_done(delivery: Delivery, receipt: Receipt | None) -> None:
-    event = "alert sent" if receipt is None else f"{delivery.kind} delivered"
-    told = {} if receipt is None else {"proof": str(receipt.proof), "bytes": receipt.size}
-    log.info(event, delivery=delivery.id, incident=delivery.incident, destination=delivery.destination, **told)
+def _tell_done(delivery: Delivery, receipt: Receipt) -> None:
+    log.info(
+        "delivered",
+        kind=str(delivery.kind),
+        delivery=delivery.id,
+        incident=delivery.incident,
+        destination=delivery.destination,
+        proof=str(receipt.proof),
+        bytes=receipt.size,
+    )
 
 
 def _tell_failed(delivery: Delivery, verdict: Verdict, error: DeliveryError) -> None:

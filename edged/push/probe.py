@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from yarl import URL
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
     from edged.push.settings import PushSettings
 
 _LOOK = 10.0  # seconds between looks at whether something waits
+_SOON = 0.2  # seconds
 
 
 class LinkProbe:
-    """Keeps `link` true while uploads don't. `waiting` tells whether anything waits for the receiver."""
+    """Keeps `link` true while uploads don't.
+
+    `waiting` tells whether anything waits for the receiver, `work` is set when that may have changed.
+    """
 
     def __init__(
         self,
@@ -34,6 +39,7 @@ class LinkProbe:
         *,
         settings: PushSettings,
         waiting: Callable[[], Awaitable[bool]],
+        work: asyncio.Event,
         clock: Clock,
     ) -> None:
         self._request = (
@@ -45,6 +51,8 @@ class LinkProbe:
         self._link = link
         self._settings = settings
         self._waiting = waiting
+        self._work = work
+        link.watch(work.set)
         self._clock = clock
         self._tries = 0  # since the line was last usable
 
@@ -58,7 +66,10 @@ class LinkProbe:
         """Probe if it is time for it, else wait a little."""
         wait = await self._wait()
         if wait > 0.0:
-            await asyncio.sleep(min(wait, _LOOK))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._work.wait(), min(wait, _LOOK))
+                self._work.clear()
+                await asyncio.sleep(min(wait, _SOON))  # a burst of commits is one piece of news
             return
         self._tries = 0 if self._link.usable else self._tries + 1
         limit = self._settings.probe.timeout

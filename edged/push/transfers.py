@@ -14,9 +14,12 @@ _WINDOW = 5.0  # seconds over which a rate is taken
 
 
 class Transfer:
-    """One delivery under way: `sent` bytes have left, `held` of them the destination is known to hold."""
+    """One delivery under way: `sent` bytes have left, `held` of them the destination is known to hold.
 
-    def __init__(self, delivery: Delivery, name: str, beat: Callable[[], None]) -> None:
+    `best` is what earlier attempts brought it to hold.
+    """
+
+    def __init__(self, delivery: Delivery, name: str, beat: Callable[[], None], best: int = 0) -> None:
         self.delivery = delivery
         self.name = name
         self.size = delivery.size
@@ -24,18 +27,19 @@ class Transfer:
         self.held = 0
         self.rate = 0.0  # bytes a second
         self._beat = beat
-        self._began_at: int | None = None  # bytes held when this attempt began
+        self._best = best
+        self._begun = False
         self._mark = (asyncio.get_running_loop().time(), 0)
 
     @property
     def moved(self) -> bool:
-        """Whether the destination holds more than when the attempt began."""
-        return self._began_at is not None and self.held > self._began_at
+        """Whether the destination holds more than ever before."""
+        return self.held > self._best
 
     def progress(self, held: int) -> None:
         """Note that the destination holds `held` bytes."""
-        if self._began_at is None:
-            self._began_at = held
+        if not self._begun:
+            self._begun = True
             self._mark = (asyncio.get_running_loop().time(), held)
         self.held = held
         self.sending(held)
@@ -58,9 +62,9 @@ class Transfers:
     def __init__(self) -> None:
         self._under_way: dict[int, Transfer] = {}
 
-    def begin(self, delivery: Delivery, name: str, beat: Callable[[], None]) -> Transfer:
-        """Enter a transfer; each of its signs of progress calls `beat`."""
-        transfer = self._under_way[delivery.id] = Transfer(delivery, name, beat)
+    def begin(self, delivery: Delivery, name: str, beat: Callable[[], None], best: int) -> Transfer:
+        """Enter a transfer of which `best` bytes arrived earlier; each of its signs of progress calls `beat`."""
+        transfer = self._under_way[delivery.id] = Transfer(delivery, name, beat, best)
         return transfer
 
     def end(self, transfer: Transfer) -> None:

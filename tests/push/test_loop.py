@@ -22,8 +22,11 @@ from edged.model import Lane, State
 from edged.outbox.policy import Destinations
 from edged.outbox.store import Outbox, open_outbox
 from edged.push.loop import LaneWorker
+from edged.push.manifests import manifest_for
 from edged.push.settings import PushSettings
+from edged.push.targets.proof import unproven
 from edged.push.transfers import Transfers
+from edged.wire.receipt import Proof
 from tests.push.outbox import add_clip, add_incident
 
 if TYPE_CHECKING:
@@ -42,7 +45,8 @@ _TO = Destinations(recipients=("ann@example.org", "bob@example.org"), receiver=T
 class Peer:
     """Stands for targets and relays: takes what it is told to take, and remembers the attempts."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, outbox: Outbox) -> None:
+        self._outbox = outbox
         self.attempts: list[tuple[float, str, int]] = []
         self.faults: dict[str, DeliveryError] = {}  # by destination
         self.takes = 0.0  # seconds
@@ -61,7 +65,10 @@ class Peer:
         fault = self.faults.get(delivery.destination)
         if fault is not None:
             raise fault
-        return None
+        if delivery.lane is Lane.ALERT:
+            await self._outbox.complete(delivery.id, None)
+            return None
+        return unproven(await manifest_for(self._outbox, delivery), Proof.CLAIMED, receiver="peer", issued=0.0)
 
     def to(self, destination: str) -> list[float]:
         """Return when `destination` was tried."""
@@ -73,7 +80,7 @@ class Scene:
 
     def __init__(self, clock: SimClock, outbox: Outbox) -> None:
         self.clock, self.outbox = clock, outbox
-        self.peer = Peer(clock)
+        self.peer = Peer(clock, outbox)
         self.away: set[str] = set()
         self.transfers = Transfers()
         self.pulse = Pulse("push", 60.0, clock)
@@ -350,6 +357,19 @@ def test_a_hanging_peer_holds_one_place_only(simulate: Simulate, state_dir: Path
         first, second = scene.peer.to("mail:ann@example.org")[0], scene.peer.to("mail:bob@example.org")[0]
         assert first == second
         assert {state for where, state in await scene.states() if where.startswith("mail")} == {State.DONE}
+
+    play(simulate, state_dir, act)
+
+
+def test_an_address_is_written_to_once_at_a_time(simulate: Simulate, state_dir: Path) -> None:
+    """With two alerts for each of two people, both places never go to one whose relay hangs."""
+
+    async def act(scene: Scene) -> None:
+        await add_incident(scene.outbox, scene.clock, _TO)
+        scene.peer.takes = 600.0
+        scene.worker = scene.make_worker(Lane.ALERT, parallel=2)
+        await scene.run_for(500)
+        assert sorted(where for _, where, _ in scene.peer.attempts) == ["mail:ann@example.org", "mail:bob@example.org"]
 
     play(simulate, state_dir, act)
 
