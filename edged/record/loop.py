@@ -21,6 +21,7 @@ from edged.model import EventKind, Incident
 from edged.record.entries import Entries
 from edged.record.recording import Recording
 from edged.record.ring import Ring
+from edged.record.snapshot import NoPictureError, still
 from edged.record.stills import Stills
 from edged.record.tape import Tape
 
@@ -104,6 +105,17 @@ class Recorder:
     def offer(self, packet: Packet) -> None:
         """Take the camera's next packet; thread-safe, never blocks for I/O."""
         self._ring.offer(packet)
+
+    async def picture(self, *, newer_than: float, width: int) -> bytes | None:
+        """Return the newest key frame as a colour JPEG, None when it is not `newer_than` (mono) or can't be decoded."""
+        packets = self._ring.picture(self._clock.mono())[:1]
+        if not packets or packets[0].mono < newer_than:
+            return None
+        try:
+            picture = await asyncio.to_thread(still, packets, width=width, quality=self._settings.snapshot_quality)
+        except NoPictureError:
+            return None
+        return picture.jpeg
 
     async def handle(self, event: Event) -> None:
         """Take a transition of this camera's incident machine."""

@@ -88,7 +88,10 @@ class _Salvage:
         if await self._outbox.incident(directory.name) is not None:
             return None
         try:
-            return await asyncio.to_thread(sidecar.read, directory)
+            found = await asyncio.to_thread(sidecar.read, directory)
+            if found.incident.id == directory.name:
+                return found
+            log.warning("sidecar of another incident passed over", incident=directory.name)
         except FileNotFoundError:
             pass
         except sidecar.BadSidecarError as error:

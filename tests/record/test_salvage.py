@@ -193,6 +193,25 @@ def test_what_is_proven_elsewhere_is_not_sent_again_after_a_lost_database(simula
     simulate(scene)
 
 
+def test_a_damaged_sidecar_or_one_of_another_incident_is_not_believed(simulate: Simulate, state_dir: Path) -> None:
+    """Then the clips speak for themselves."""
+
+    async def scene(clock: SimClock) -> None:
+        await crash(clock, state_dir)
+        directory = directory_of(state_dir)
+        told = (directory / "incident.json").read_bytes()
+        for damaged in (told[:100], told.replace(INCIDENT.encode(), b"f" * 32)):
+            for path in state_dir.glob("outbox.db*"):
+                path.unlink()
+            (directory / "incident.json").write_bytes(damaged)
+            report, outbox = await recovered(clock, state_dir)
+            assert (report.imported, report.parts) == (1, 1)
+            assert [incident.id for incident in await outbox.incidents()] == [INCIDENT]
+            await outbox.close()
+
+    simulate(scene)
+
+
 def test_a_directory_that_says_nothing_is_left_alone(simulate: Simulate, state_dir: Path) -> None:
     """What can't be told to be an incident is named in the log and never deleted."""
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
@@ -20,11 +25,11 @@ from tests.record.footage import RATE, packets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from edged.model import Packet
     from edged.record.clip import PlainFile
 
+ROOT = Path(__file__).parents[2]
 SETTINGS = RecordSettings(part=Duration(3), pause_after_error=Duration(2))
 
 
@@ -183,3 +188,27 @@ def test_noise_instead_of_packets_is_a_loss_and_not_an_end(tmp_path: Path) -> No
     outcomes = recorded(tape(tmp_path), broken)
     assert sum(count(part.path) for part in parts(outcomes)) >= 30
     assert losses(outcomes)
+
+
+_FULL = """
+import json, pathlib, resource, sys
+from tests.record.footage import packets
+from tests.record.test_tape import losses, parts, recorded, tape
+resource.setrlimit(resource.RLIMIT_FSIZE, (9000, resource.RLIM_INFINITY))
+outcomes = recorded(tape(pathlib.Path(sys.argv[1])), packets(seconds=10, gop=100))
+print(json.dumps([[p.path.name, p.size, p.sha256, p.seconds] for p in parts(outcomes)]))
+print(json.dumps([loss.reason for loss in losses(outcomes)]))
+"""
+
+
+def test_a_file_that_the_system_refuses_to_extend_is_whole(tmp_path: Path) -> None:
+    """A real refusal in mid-fragment, by the kernel: what is told is what lies there, and it plays."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FULL, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True
+    )
+    sealed, reasons = (json.loads(line) for line in done.stdout.splitlines()[-2:])
+    ((name, size, sha256, seconds),) = sealed
+    data = (tmp_path / name).read_bytes()
+    assert (size, sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert count(tmp_path / name) == round(seconds * RATE) > 0
+    assert set(reasons) == {"the disk refused: File too large"}
