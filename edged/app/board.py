@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -10,18 +11,19 @@ import psutil
 
 from edged import __version__
 from edged.model import DeliveryKind, State
-from edged.outbox.commands import incidents_show
+from edged.outbox.commands import incidents_show, outbox_show
 from edged.push.heartbeat import age
 from edged.supervise.board import CameraView, DiskView, GateView, Queue, TransferView, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from edged.app.eyes import Eye
     from edged.app.world import World
     from edged.model import Frame, Gap, Incident, Loss
 
+_FRESH = 3.0  # seconds: an older key frame shows less than the detector's newest picture
+_WIDTH = 640  # pixels: a status page's camera
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 80)
 
 
@@ -133,24 +135,8 @@ class WorldBoard:
     async def deliveries(self, limit: int) -> Sequence[dict[str, Any]]:
         """Return what waits or died, most urgent first, as JSON-able rows."""
         found = await self._world.outbox.deliveries((State.PENDING, State.HELD, State.DEAD), limit=limit)
-        rows = [
-            {
-                "id": each.id,
-                "kind": each.kind.value,
-                "name": each.path.name if each.path is not None else "mail",
-                "incident": each.incident,
-                "destination": each.destination,
-                "state": each.state.value,
-                "priority": each.priority,
-                "size": each.size,
-                "attempts": each.attempts,
-                "possibly_sent": each.possibly_sent,
-                "last_error": each.last_error,
-                "proof": None if each.receipt is None else each.receipt.proof.value,
-            }
-            for each in found
-        ]
-        return sorted(rows, key=lambda row: (row["state"] == State.DEAD, row["priority"], row["id"]))
+        ordered = sorted(found, key=lambda each: (each.state is State.DEAD, each.priority, each.id))
+        return [await outbox_show(self._world.outbox, {"id": each.id}) for each in ordered]
 
     async def incidents(self, limit: int) -> Sequence[dict[str, Any]]:
         """Return the newest incidents with their clip parts, snapshots and deliveries, as JSON-able rows."""
@@ -163,7 +149,12 @@ class WorldBoard:
         return None if found is None else await self._row(found)
 
     async def _row(self, incident: Incident) -> dict[str, Any]:
-        return await incidents_show(self._world.outbox, {"id": incident.id})
+        row = await incidents_show(self._world.outbox, {"id": incident.id})
+        files = [*row["clips"], *row["snapshots"]]
+        here = await asyncio.to_thread(lambda: [Path(file["path"]).is_file() for file in files])
+        for file, present in zip(files, here, strict=True):
+            file["here"] = present
+        return row
 
     async def gaps(self, limit: int) -> Sequence[Gap]:
         """Return the newest gaps."""
@@ -183,10 +174,16 @@ class WorldBoard:
         return found.path
 
     async def picture(self, camera: str) -> bytes | None:
-        """Return the camera's newest picture as a small JPEG, or None."""
+        """Return the camera's newest picture as a small JPEG, or None.
+
+        In colour from the recorder's key frames where these are frequent, else the detector's grey one.
+        """
         eye = self._world.eyes.get(camera)
-        if eye is None or eye.capture.picture is None:
+        if eye is None:
             return None
+        coloured = await eye.recorder.picture(newer_than=self._world.clock.mono() - _FRESH, width=_WIDTH)
+        if coloured is not None or eye.capture.picture is None:
+            return coloured
         return await asyncio.to_thread(_jpeg, eye.capture.picture)
 
 
