@@ -1,4 +1,4 @@
-"""A real browser for the pages: Debian's chromium, driven by playwright, with its ears open for what must not happen."""
+"""A real browser for the pages: Debian's chromium, driven by playwright, which notes what must not happen."""
 
 from __future__ import annotations
 

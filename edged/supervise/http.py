@@ -14,7 +14,7 @@ from edged.base.pages.pages import Assets
 from edged.supervise import metrics, words
 from edged.supervise.health import Level, level_of
 from edged.supervise.live import Parts, Shared, Streams
-from edged.supervise.page import HERE, Look, Page, examine, look
+from edged.supervise.page import HERE, Look, Observer, Page
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -29,12 +29,16 @@ _STOP_WAIT = 2.0  # seconds for answers under way
 
 
 class StatusServer:
-    """Serves the board on `settings.listen`; `address` is the root's URL once started (port 0 takes a free port)."""
+    """Serves the board on `settings.listen`; `address` is the root's URL once started (port 0 takes a free port).
 
-    def __init__(self, board: Board, settings: HttpSettings, limits: SuperviseSettings) -> None:
-        self._board = board
+    `patience` is how many seconds the database may take before the pages say that it does not answer.
+    """
+
+    def __init__(
+        self, board: Board, settings: HttpSettings, limits: SuperviseSettings, *, patience: float = 5.0
+    ) -> None:
+        self._observer = Observer(board, limits, patience)
         self._settings = settings
-        self._limits = limits
         self._runner: web.AppRunner | None = None
         self.address = ""
 
@@ -46,7 +50,7 @@ class StatusServer:
         app = web.Application(middlewares=[_only_hosts(host, self._settings.hosts)])
         pages.harden(app)
         assets.add_to(app)
-        routes = _Routes(self._board, Page(assets, self._settings), self._settings, self._limits, assets.version)
+        routes = _Routes(self._observer, Page(assets, self._settings), self._settings, assets.version)
         routes.add_to(app)
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, handler_cancellation=True, shutdown_timeout=_STOP_WAIT
@@ -69,15 +73,13 @@ class StatusServer:
 class _Routes:
     """The handlers."""
 
-    def __init__(
-        self, board: Board, page: Page, settings: HttpSettings, limits: SuperviseSettings, version: str
-    ) -> None:
-        self._board = board
+    def __init__(self, observer: Observer, page: Page, settings: HttpSettings, version: str) -> None:
+        self._observer = observer
+        self._board = observer.board
         self._page = page
-        self._limits = limits
         self._streams = Streams(version)
         self._shared = Shared(self._status_parts)
-        self._pictures = _Pictures(board, settings.picture_every * 0.8)
+        self._pictures = _Pictures(self._board, settings.picture_every * 0.8)
 
     def add_to(self, app: web.Application) -> None:
         app.router.add_get("/", self.status)
@@ -93,7 +95,7 @@ class _Routes:
         await self._streams.close()
 
     async def status(self, _: web.Request) -> web.Response:
-        seen = await look(self._board, self._limits)
+        seen = await self._observer.look()
         return pages.answer(await asyncio.to_thread(self._page.status, seen))
 
     async def incident(self, request: web.Request) -> web.Response:
@@ -113,7 +115,7 @@ class _Routes:
         return await self._streams.serve(request, lambda: self._incident_parts(identity))
 
     async def _status_parts(self) -> Parts:
-        seen = await look(self._board, self._limits)
+        seen = await self._observer.look()
         return await asyncio.to_thread(self._page.parts, seen)
 
     async def _incident_parts(self, identity: str) -> Parts:
@@ -123,12 +125,12 @@ class _Routes:
         return await asyncio.to_thread(self._page.incident_parts, row, self._board.view())
 
     async def health(self, _: web.Request) -> web.Response:
-        seen = await examine(self._board, self._limits)
+        seen = await self._observer.examine()
         status = 503 if seen.report.level is Level.FAILING else 200
         return web.json_response(health_json(seen), status=status, headers={"Cache-Control": "no-store"})
 
     async def metrics(self, _: web.Request) -> web.Response:
-        seen = await examine(self._board, self._limits)
+        seen = await self._observer.examine()
         text = await asyncio.to_thread(metrics.exposition, seen.view, seen.queue, seen.report)
         return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE, "Cache-Control": "no-store"})
 

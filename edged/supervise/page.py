@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,6 @@ PARTS = ("now", "health", "cameras", "incidents", "queue", "system", "ledger")
 _INCIDENTS = 24
 _DELIVERIES = 12
 _LEDGER = 12
-_DATABASE_WAIT = 5.0  # seconds; a wedged database must not wedge the page that tells of it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,34 +61,34 @@ class Card:
     sayings: tuple[Saying, ...]
 
 
-async def examine(board: Board, settings: SuperviseSettings) -> Look:
-    """Look at the board for /health and /metrics: memory, and the outbox in numbers."""
-    view = board.view()
-    try:
-        async with asyncio.timeout(_DATABASE_WAIT):
-            queue = await board.queue()
-    except TimeoutError:
-        queue = None
-    return Look(view=view, queue=queue, report=judge(view, queue, settings))
+class Observer:
+    """Looks at a board; `patience` is how many seconds its database may take to count the outbox."""
 
+    def __init__(self, board: Board, limits: SuperviseSettings, patience: float) -> None:
+        self.board = board
+        self._limits = limits
+        self._patience = patience
 
-async def look(board: Board, settings: SuperviseSettings) -> Look:
-    """Look at all of the board."""
-    numbers = await examine(board, settings)
-    if numbers.queue is None:
-        return numbers
-    deliveries, incidents, gaps, losses = await asyncio.gather(
-        board.deliveries(_DELIVERIES), board.incidents(_INCIDENTS), board.gaps(_LEDGER), board.losses(_LEDGER)
-    )
-    return Look(
-        view=numbers.view,
-        queue=numbers.queue,
-        report=numbers.report,
-        deliveries=deliveries,
-        incidents=incidents,
-        gaps=gaps,
-        losses=losses,
-    )
+    async def examine(self) -> Look:
+        """Look for /health and /metrics: at memory, and at the outbox in numbers."""
+        view = self.board.view()
+        try:
+            async with asyncio.timeout(self._patience):  # a wedged database must not wedge what tells of it
+                queue = await self.board.queue()
+        except TimeoutError:
+            queue = None
+        return Look(view=view, queue=queue, report=judge(view, queue, self._limits))
+
+    async def look(self) -> Look:
+        """Look at everything."""
+        numbers = await self.examine()
+        if numbers.queue is None:
+            return numbers
+        board = self.board
+        deliveries, incidents, gaps, losses = await asyncio.gather(
+            board.deliveries(_DELIVERIES), board.incidents(_INCIDENTS), board.gaps(_LEDGER), board.losses(_LEDGER)
+        )
+        return replace(numbers, deliveries=deliveries, incidents=incidents, gaps=gaps, losses=losses)
 
 
 class Page:

@@ -204,6 +204,7 @@ class MemoryBoard:
         self.files: dict[tuple[str, str], Path] = {}
         self.pictures: dict[str, bytes] = {}
         self.asked = 0  # pictures that were made
+        self.looked = 0  # times that the incidents were asked for
 
     def view(self) -> View:
         """Return the present state."""
@@ -219,6 +220,7 @@ class MemoryBoard:
 
     async def incidents(self, limit: int) -> Sequence[dict[str, Any]]:
         """Return the incidents."""
+        self.looked += 1
         return self.rows[:limit]
 
     async def incident(self, incident: str) -> dict[str, Any] | None:

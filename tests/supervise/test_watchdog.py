@@ -89,7 +89,7 @@ def test_each_word_to_systemd_is_a_datagram(manager: socket.socket) -> None:
 
 
 def test_an_abstract_address_is_understood() -> None:
-    """systemd may name a socket in the abstract namespace, written with @."""
+    """The manager may name a socket in the abstract namespace, written with @."""
     name = f"edged-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(f"\0{name}")

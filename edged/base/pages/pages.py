@@ -133,7 +133,7 @@ def size(count: float) -> str:
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 999.5:  # noqa: PLR2004 -- or it would read "1000 kB"
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 99.5 else f"{value:.1f} {unit}"  # noqa: PLR2004
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 99.95 else f"{value:.1f} {unit}"  # noqa: PLR2004
         value /= 1000
     return f"{value:.1f} TB"
 
