@@ -116,6 +116,7 @@ class Outward:
             key=credentials.key,
             valid=receiver.link_valid,
             clock=clock,
+            ahead=lambda: credentials.ahead,
         )
 
     def _line(self, receiver: ReceiverSettings, credentials: Credentials) -> Line:

@@ -75,7 +75,8 @@ def pictures_of(content: AlertContent) -> tuple[bytes, ...]:
 
 def origin(head: Letterhead) -> str:
     """Return "Harbour shop (shop-1)": who the mail is from."""
-    return f"{one_line(head.site)} ({one_line(head.device)})" if head.site else one_line(head.device)
+    device = one_line(head.device)
+    return f"{one_line(head.site)} ({device})" if head.site not in {"", head.device} else device
 
 
 def _alert(content: Alert, head: Letterhead) -> View:

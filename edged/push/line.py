@@ -54,6 +54,11 @@ class Credentials:
         """Whether the peer is edged's own receiver."""
         return bool(self.key)
 
+    @property
+    def ahead(self) -> float:
+        """The receiver's clock minus ours in seconds, as far as a refusal told; else 0.0."""
+        return self._ahead
+
     def learn(self, server_time: str, wall: float) -> bool:
         """Take the receiver's time from a refusal; False if ours (`wall`) was not the reason."""
         if not server_time.isdecimal() or abs(int(server_time) - wall - self._ahead) < WINDOW / 2:

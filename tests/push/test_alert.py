@@ -186,6 +186,13 @@ async def test_a_retry_sends_the_same_bytes(post: Post) -> None:
     assert [mail.raw for mail in post.mailbox.mails] == [frozen]
 
 
+def test_a_link_made_in_1970_is_valid_by_the_receivers_clock() -> None:
+    """Where the receiver told its time, a link expires by that and not by a clock that was never set."""
+    clock = HandClock(ahead=0.0, trusted=False)
+    links = Links(page="http://r.example", device="d", key=KEY, valid=100.0, clock=clock, ahead=lambda: 5000.0)
+    assert "until=5200&" in links("ab" * 16)
+
+
 async def test_an_outage_freezes_nothing(post: Post) -> None:
     """An attempt that reached no relay leaves the alert as it was, so the mail has the clock's later correction."""
     post.clock.trusted = False
