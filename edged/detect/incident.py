@@ -86,6 +86,7 @@ class IncidentMachine:
         if self._open is not None:
             if motion.regions:
                 events += self._go_on(self._open, motion)
+                events += self._cut(self._open, motion.mono)
         elif self._enough():
             events.append(self._begin())
         return tuple(events)
@@ -98,9 +99,7 @@ class IncidentMachine:
         quiet_from = max(current.last + self._settings.merge, current.until)
         if now >= quiet_from:
             return (self._end(current, max(current.last, min(current.until, now)), self._settings.post_roll),)
-        if now - current.since >= self._settings.longest:
-            return self._cut(current, current.since + self._settings.longest)
-        return ()
+        return self._cut(current, now)
 
     def close(self, now: float) -> tuple[Event, ...]:
         """End what is open, since nobody watches any more."""
@@ -169,7 +168,11 @@ class IncidentMachine:
         self._recent.clear()
         return self._event(EventKind.CLOSED, current, last, keep_until=last + post_roll)
 
-    def _cut(self, current: _Open, at: float) -> tuple[Event, ...]:
+    def _cut(self, current: _Open, now: float) -> tuple[Event, ...]:
+        """Cut what has reached the longest length and still goes on; what only waits for its end does not."""
+        at = current.since + self._settings.longest
+        if now < at or max(current.last, current.until) < at:
+            return ()
         closed = self._event(EventKind.CLOSED, current, at, keep_until=at)
         self._open = replace(
             current,

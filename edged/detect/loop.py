@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from time import thread_time
 from typing import TYPE_CHECKING, Protocol
 
+import cv2
+
 from edged.detect.incident import IncidentMachine
 from edged.detect.motion import MotionDetector
 
@@ -50,6 +52,7 @@ class DetectLoop:
         self._emit = emit
         self._machine = IncidentMachine(camera, settings)
         self._detector = MotionDetector(settings)
+        cv2.setNumThreads(1)  # on pictures this small OpenCV's own threads cost more than they save
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"detect-{camera}")
 
     async def run(self, pulse: Pulse) -> None:

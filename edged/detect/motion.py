@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.float32]
     Cells = NDArray[np.bool_]
+    Mask = NDArray[np.uint8]  # 0 or 255
 
 _PIXELS = (
     14_400  # of the working picture (160 x 90): averaging halves the noise, and a cell still shows a child far off
@@ -48,6 +49,7 @@ _DIFFERENT = 0.65  # in normalised units: two thirds of the local spread, nearly
 _DEVIATIONS = 2.5  # and so many times the pixel's own mean deviation: a leaf has to leave its usual play
 _DENSITY = 0.4  # of a cell's pixels: noise is sparse, things are dense
 _MOMENT = 0.35  # seconds between the pictures compared: a slow walker moves a pixel or two
+_GAP = 3.0  # seconds without a picture, after which the view may be another
 _SETTLED = 1.0  # seconds from the first picture, in which the background is a plain mean
 _LEARN = 4.0  # seconds in which the background follows what is not different: drifting sun, dusk
 _LEARN_DIFFERENT = 30.0  # seconds in which it follows what differs and moves: a person is not learned while passing
@@ -77,7 +79,7 @@ class _Model:
 
 
 class MotionDetector:
-    """Judges one camera's frames, in order. A frame of another size or epoch's first starts anew only if it must."""
+    """Judges one camera's frames, in order. Another size of picture, or a gap, starts anew."""
 
     def __init__(self, settings: DetectSettings) -> None:
         self._settings = settings
@@ -94,17 +96,19 @@ class MotionDetector:
             self._begin(picture, frame.mono)
             return _motion(frame, (), 0.0, unsettled=True)
         elapsed = min(max(frame.mono - model.last, 0.01), 1.0)  # a jump of the time stamps must not wipe the model
+        if frame.mono - model.last > _GAP:
+            self._settle_again(model, frame.mono)
         model.last = frame.mono
         _learn_noise(model, picture, elapsed)
         normal = _normalise(picture, max(_SOFTNESS, _NOISES * model.noise))
         difference = np.abs(normal - model.normal)
-        limit = np.maximum(_DIFFERENT, _DEVIATIONS * model.deviation)
-        different = difference > limit
-        changing = np.abs(normal - self._moment_ago(frame.mono, normal)) > limit
+        limit = np.maximum(model.deviation * _DEVIATIONS, _DIFFERENT)
+        different = _above(difference, limit)
+        changing = _above(np.abs(normal - self._moment_ago(frame.mono, normal)), limit)
         moving = _dense(different & changing, model.moving.shape)
         wide = float(np.mean(_dense(changing, model.moving.shape)))
         unsettled = self._light.changes(picture, frame.mono, wide) or frame.mono - model.since < _SETTLED
-        _learn(model, normal, difference, different, changing, elapsed=elapsed, unsettled=unsettled)
+        _learn(model, normal, difference, different, changing, elapsed=elapsed, all_of_it=unsettled)
         restless = _count_starts(model, moving, elapsed)
         things = self._things.follow(moving & ~restless & model.zones.counts, frame.mono, self._settings.smallest)
         if unsettled:
@@ -131,6 +135,13 @@ class MotionDetector:
         self._light = LightWatch()
         self._things = Things()
 
+    def _settle_again(self, model: _Model, now: float) -> None:
+        """Learn the view anew after a gap, but remember where it is restless."""
+        model.since = now
+        self._recent.clear()
+        self._light = LightWatch()
+        self._things = Things()
+
     def _moment_ago(self, now: float, normal: Picture) -> Picture:
         """Return the newest picture that is at least a moment old, or the oldest there is; keep `normal`."""
         self._recent.append((now, normal))
@@ -148,27 +159,31 @@ def _working_picture(luma: NDArray[np.uint8]) -> Picture:
 
 def _normalise(picture: Picture, softness: float) -> Picture:
     mean = cv2.blur(picture, (_WINDOW, _WINDOW))
-    variance = cv2.blur(cv2.multiply(picture, picture), (_WINDOW, _WINDOW)) - cv2.multiply(mean, mean)
-    spread = np.sqrt(np.maximum(variance, np.float32(0.0))) + np.float32(softness)
-    return np.asarray(cv2.divide(picture - mean, spread), dtype=np.float32)
+    variance = cv2.sqrBoxFilter(picture, cv2.CV_32F, (_WINDOW, _WINDOW)) - cv2.multiply(mean, mean)
+    spread = np.sqrt(np.maximum(variance, 0.0)) + softness
+    return np.asarray((picture - mean) / spread, dtype=np.float32)
+
+
+def _above(values: Picture, limit: Picture) -> Mask:
+    return np.asarray(cv2.compare(values, limit, cv2.CMP_GT), dtype=np.uint8)
 
 
 def _high_pass(picture: Picture) -> Picture:
-    return np.asarray(picture - cv2.blur(picture, (3, 3)), dtype=np.float32)
+    """Return every second pixel of every second row, less its neighbours' mean: sample enough for a median."""
+    return np.ascontiguousarray((picture - cv2.blur(picture, (3, 3)))[::2, ::2])
 
 
 def _learn_noise(model: _Model, picture: Picture, elapsed: float) -> None:
     """Measure the sensor's noise: it rises at once (gain goes up in the dark) and falls within a second."""
     fine = _high_pass(picture)
-    # every third pixel is sample enough for a median
-    sigma = _MEDIAN_TO_SIGMA * float(np.median(np.abs(fine - model.fine).ravel()[::3]))
+    sigma = _MEDIAN_TO_SIGMA * float(np.median(np.abs(fine - model.fine)))
     model.fine = fine
     model.noise = max(sigma, model.noise + (sigma - model.noise) * elapsed)
 
 
-def _dense(pixels: Cells, shape: tuple[int, ...]) -> Cells:
+def _dense(pixels: Mask, shape: tuple[int, ...]) -> Cells:
     """Return the cells of a grid of `shape` in which the share of `pixels` is that of a thing."""
-    share = cv2.resize(pixels.view(np.uint8) * np.uint8(255), (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    share = cv2.resize(pixels, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
     return np.asarray(share > _DENSITY * 255)
 
 
@@ -176,24 +191,26 @@ def _learn(
     model: _Model,
     normal: Picture,
     difference: Picture,
-    different: Cells,
-    changing: Cells,
+    different: Mask,
+    changing: Mask,
     *,
     elapsed: float,
-    unsettled: bool,
+    all_of_it: bool,
 ) -> None:
-    """Let background and deviation follow the newest picture."""
-    model.still = np.where(different & ~changing, model.still + np.float32(elapsed), np.float32(0.0))
-    differing = np.where(model.still > _STILL, np.float32(elapsed / _STILL), np.float32(elapsed / _LEARN_DIFFERENT))
-    rate = np.where(different, differing, np.float32(elapsed / _LEARN))
+    """Let background and deviation follow the newest picture; `all_of_it` where the whole view changes."""
     age = model.last - model.since
+    model.still = (model.still + np.float32(elapsed)) * ((different & ~changing) > 0)
     if age < _SETTLED:
-        rate = np.maximum(rate, np.float32(elapsed / max(age, elapsed)))
-    elif unsettled:
-        rate = np.maximum(rate, np.float32(elapsed / _LEARN_ALL))
-    model.normal += np.minimum(rate, np.float32(1.0)) * (normal - model.normal)
-    share = np.float32(min(1.0, elapsed / _LEARN_DEVIATION))
-    model.deviation += share * (np.minimum(difference, np.float32(_LARGEST_DEVIATION)) - model.deviation)
+        cv2.accumulateWeighted(normal, model.normal, elapsed / max(age, elapsed))
+    elif all_of_it:
+        cv2.accumulateWeighted(normal, model.normal, min(1.0, elapsed / _LEARN_ALL))
+    else:
+        lasting = _above(model.still, np.full_like(model.still, _STILL))
+        cv2.accumulateWeighted(normal, model.normal, elapsed / _LEARN, ~different)
+        cv2.accumulateWeighted(normal, model.normal, elapsed / _LEARN_DIFFERENT, different & ~lasting)
+        cv2.accumulateWeighted(normal, model.normal, min(1.0, elapsed / _STILL), lasting)
+    bounded = np.minimum(difference, _LARGEST_DEVIATION)
+    cv2.accumulateWeighted(bounded, model.deviation, min(1.0, elapsed / _LEARN_DEVIATION))
 
 
 def _count_starts(model: _Model, moving: Cells, elapsed: float) -> Cells:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Box = tuple[float, float, float, float]
 
 _NEAR = 1.5  # cells around a thing in which it counts as the same one: a runner moves one or two in a moment
-_MEMORY = 0.6  # seconds: longer than two analysed frames at the lowest rate
+_MEMORY = 0.6  # seconds, or the frame before at lower rates: a thing may fail to show once or twice
 _AGAIN = 2  # sightings: what shows once is a drop, an insect or a flash
 _NEIGHBOURS = np.ones((3, 3), dtype=np.uint8)
 
@@ -43,10 +43,13 @@ class Things:
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
+        self._before = float("-inf")  # the frame before
 
     def follow(self, cells: NDArray[np.bool_], now: float, smallest: float) -> tuple[Thing, ...]:
         """Return the things in `cells` that are at least `smallest` (share of the view) and were seen before."""
-        known = [track for track in self._tracks if now - track.seen < _MEMORY]
+        oldest = min(now - _MEMORY, self._before)
+        self._before = now
+        known = [track for track in self._tracks if track.seen >= oldest]
         things, tracks = [], []
         for thing, box in _things(cells, smallest) if cells.any() else ():
             sightings = 1 + max((track.sightings for track in known if _meet(track.box, box)), default=0)
