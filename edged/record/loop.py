@@ -89,6 +89,8 @@ class Recorder:
         )
         self._events: deque[Event] = deque()
         self._wake = asyncio.Event()
+        self._working = asyncio.Lock()
+        self._stopped = False
         self._recording: Recording | None = None
         self._successor: Recording | None = None  # a continuation that begins at the next key frame
 
@@ -123,25 +125,30 @@ class Recorder:
         self._wake.set()
 
     async def run(self, pulse: Pulse) -> None:
-        """Repeat `step` for ever."""
-        while True:
+        """Repeat `step` until `stop`."""
+        while not self._stopped:
             await self.step()
             pulse.beat()
 
     async def step(self) -> None:
         """Wait for a transition or for the next visit to the ring; then write, and enter what is due."""
         await self._wait()
-        await self._take_events()
-        await self._record()
-        await self._entries.work()
+        async with self._working:
+            if not self._stopped:
+                await self._take_events()
+                await self._record()
+                await self._entries.work()
 
     async def stop(self) -> None:
-        """Seal, close and enter everything that is open; `step` must not run any more."""
-        await self._take_events()
-        while self._recording is not None:
-            await self._finish(self._recording)
-        await self._entries.work(urgent=True)
-        self._writer.shutdown(wait=False)
+        """Seal, close and enter everything that is open, once the step under way is done; `run` ends by itself."""
+        async with self._working:
+            await self._take_events()
+            while self._recording is not None:
+                await self._finish(self._recording)
+            await self._entries.work(urgent=True)
+            self._stopped = True
+            self._wake.set()
+            self._writer.shutdown(wait=False)
 
     # ------------------------------------------------------------------------------------------------ transitions
 

@@ -58,10 +58,9 @@ class Stage:
         await self.recorder.handle(Event(kind=kind, camera="door", mono=mono, **values))  # type: ignore[arg-type]
 
     async def stop(self) -> None:
-        """Stop as the application does: first the loop, then what is open."""
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+        """Stop as the supervisor does: the recorder is asked to, while it runs, and ends by itself."""
         await self.recorder.stop()
+        await self.task
 
 
 @asynccontextmanager
