@@ -69,7 +69,7 @@ class Proxy:
             async with self._target() as (back, forth):
                 self._writers.add(writer)
                 await self._both(reader, forth, back, writer)
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # the latter at the proxy's end only
             reset(writer)
         finally:
             self._writers.discard(writer)
