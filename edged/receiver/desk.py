@@ -76,9 +76,11 @@ class Desk:
 
     async def form(self, request: web.Request) -> dict[str, str]:
         """Return a form's fields; FaultError (forbidden) unless it was made here for this browser."""
-        if request.content_type != "application/x-www-form-urlencoded":
-            raise FaultError(faults.TYPE, "a form of this page")
-        fields = dict(parse_qsl((await request.read()).decode("utf-8", "replace"), max_num_fields=_FIELDS))
+        body = (await request.read()).decode("utf-8", "replace")
+        try:
+            fields = dict(parse_qsl(body, keep_blank_values=True, max_num_fields=_FIELDS))
+        except ValueError as error:
+            raise FaultError(faults.BAD_REQUEST, f"a form has at most {_FIELDS} fields") from error
         if not self._sessions.form_holds(request.cookies.get(FORM_COOKIE, ""), fields.get("token", "")):
             raise FaultError(faults.FORBIDDEN)
         return fields

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edged.base.secret import Secret
 from edged.base.units import Duration, Size
+from edged.receiver import auth
 from edged.receiver.app import Serving, serve
 from edged.wire import faults, manifest, receipt, tus
 from tests.receiver.client import Device, manifest_of
@@ -112,11 +113,11 @@ async def test_without_a_signature_nothing_goes(shop: Device, method: str, targe
 async def test_unknown_device_and_wrong_key_look_alike(receiver: Serving, shop: Device) -> None:
     """Nobody learns which devices exist."""
     answers = []
-    for name in ("shop", "nobody"):
-        async with Device(shop.url, name, "wrong", shop.now) as impostor:
+    for name, key in (("shop", "wrong"), ("nobody", "wrong"), ("nobody", auth._NO_KEY)):
+        async with Device(shop.url, name, key, shop.now) as impostor:
             answer = await impostor.request("GET", "/receipts/x")
             answers.append((answer.status, answer.body))
-    assert answers[0] == answers[1]
+    assert answers[0] == answers[1] == answers[2]
     assert answers[0][0] == 401
 
 
@@ -232,6 +233,7 @@ RAW = [
     POST % b"/heartbeat" + b"Content-Length: 99999999\r\n\r\nabc",
     POST % b"/probe" + b"Authorization: Edged \xff\r\n\r\n",
     b"GET /probe HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Edged \xff\r\n\r\n",
+    POST % b"/login" + b"Content-Length: 300\r\n\r\n" + b"a=1&" * 75,
     POST % b"/login" + b"Content-Type: multipart/form-data\r\nContent-Length: 3\r\n\r\nabc",
     POST % b"/login" + b"Cookie: edged_form=x; edged_session=y:1:z\r\nContent-Length: 0\r\n\r\n",
 ]

@@ -204,8 +204,8 @@ async def test_the_mails_link(config: ReceiverConfig, receiver: Serving, shop: D
     source = await page.evaluate("document.querySelector('video').src")
     assert re.search(r"/i/shop/c+/[0-9a-f]+\?until=", source)
     for wrong in (source.replace("c" * 32, "d" * 32), source.replace("signature=", "signature=0"), f"{shop.url}/"):
-        await page.goto(wrong)
-        assert "Front door" not in await page.inner_text("body")
+        answer = await page.request.get(wrong, max_redirects=0)
+        assert answer.status in {303, 404}
 
 
 async def test_an_expired_or_forged_link(receiver: Serving, shop: Device, page: Page) -> None:

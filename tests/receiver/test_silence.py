@@ -11,7 +11,7 @@ import pytest
 from edged.base.clock import SystemClock
 from edged.channels import smtp
 from edged.channels.settings import MailSettings, Relay, Security
-from edged.receiver.alarms import AlarmLoop, Alarms
+from edged.receiver.alarms import AlarmLoop, Alarms, Letter
 from edged.receiver.app import serve
 from edged.receiver.registry import Device, Registry
 from edged.receiver.settings import AlarmSettings, ReceiverConfig
@@ -155,6 +155,17 @@ async def test_alarm_and_all_clear(config: ReceiverConfig, registry: Registry, m
     assert len({mail.message["Message-ID"] for mail in mails}) == 4
     assert len(set(subjects)) == 2
     assert await alarms.waiting() == 0
+
+
+async def test_two_watches_tell_once(registry: Registry) -> None:
+    """The mark and its letters are one commit: who comes second enters nothing."""
+    alarms = Alarms(registry._database)
+    first = Letter(key="a", recipient="ann@example.org", device="shop", message=b"1")
+    second = Letter(key="b", recipient="ann@example.org", device="shop", message=b"2")
+    assert await alarms.enter("shop", 5.0, [first])
+    assert not await alarms.enter("shop", 6.0, [second])
+    assert await alarms.next(0.0) == first
+    assert await alarms.waiting() == 1
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,20 @@ async def test_a_restart_keeps_every_byte(config: ReceiverConfig) -> None:
         assert receipt.from_header(done.headers[receipt.HEADER]).sha256 == told.sha256
 
 
+async def test_the_disk_is_the_truth(config: ReceiverConfig, shop: Device) -> None:
+    """Whatever the running hash remembers: a file that came back shorter or longer is hashed as it is."""
+    told = manifest_of(DATA)
+    location = (await shop.create(told)).headers["Location"]
+    file = config.state / location.replace("/files/", "partial/")
+    await shop.patch(location, 0, DATA[:2000])
+    os.truncate(file, 1000)
+    assert (await shop.head(location)).offset == 1000
+    await shop.patch(location, 1000, DATA[1000:3000])
+    file.write_bytes(DATA)
+    done = await shop.head(location)
+    assert receipt.from_header(done.headers[receipt.HEADER]).sha256 == told.sha256
+
+
 async def test_a_whole_upload_is_finished_at_the_start(config: ReceiverConfig) -> None:
     """A receiver that died between the last byte and the row finishes by itself, and sweeps what nobody knows."""
     told = manifest_of(DATA)
