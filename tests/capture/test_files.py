@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from edged.model import Frame, Packet
 
-B_FRAMES = {"preset": "medium", "bf": "2", "g": "10", "b_strategy": "0"}
+B_FRAMES = {"x264-params": "bframes=2:b-adapt=0:b-pyramid=none:scenecut=0:keyint=10"}
 
 
 def full(path: Path, *, loop: bool = False, analysis_rate: float = 100.0) -> CameraSettings:
@@ -94,6 +94,13 @@ def test_pictures_that_no_other_needs_are_not_decoded_while_the_rest_is_enough(t
     reference = {packet.pts for packet in packets if packet.data[4] & 0x60}
     assert 15 <= len(frames) <= 21
     assert {frame.pts for frame in frames} <= reference | {packets[0].pts}
+
+
+def test_all_pictures_are_decoded_where_the_reference_frames_are_too_few(tmp_path: Path) -> None:
+    """At five pictures a second the reference frames alone (3.3) do for two seconds, then the others come too."""
+    _, frames = read_all(full(make_clip(tmp_path / "a.mp4", options=B_FRAMES, frames=60), analysis_rate=5.0))
+    later = [frame.mono - frames[0].mono for frame in frames if frame.mono - frames[0].mono > 2.5]
+    assert len(later) >= 16
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from edged.base.handover import Latest
 from edged.base.pulse import Pulse
 from edged.capture.gaps import GapBook
 from edged.capture.loop import CaptureLoop
-from edged.capture.settings import CameraSettings
+from edged.capture.reader import Reader
+from edged.capture.settings import CameraSettings, HealthSettings
 from edged.capture.stream import StreamCamera
 from edged.model import Frame, Gap, Packet, Sign
 from tests.capture.clips import ScriptedCamera, StepClock, make_clip
@@ -297,6 +298,38 @@ async def test_a_reset_that_can_not_be_asked_for_does_no_harm(tmp_path: Path) ->
     await scene.pass_time(150)
     assert len(scene.cameras) > 10
     await scene.loop.stop()
+
+
+async def test_a_frame_on_its_way_when_its_camera_is_abandoned_is_dropped() -> None:
+    """What the thread handed over before, and the event loop gets to only after, goes nowhere."""
+    clock = StepClock()
+    camera = ScriptedCamera(clock)
+    frames: list[Frame] = []
+
+    async def take(frame: Frame) -> None:
+        frames.append(frame)
+
+    reader = Reader(
+        camera,
+        "cam",
+        HealthSettings(),
+        clock,
+        on_packet=lambda _: None,
+        on_frame=take,
+        on_end=lambda: None,
+        waits=False,
+    )
+    reader.start()
+    camera.script.put("picture")
+    camera.script.join()
+    reader.abandon()
+    camera.script.put("end")
+    while not reader.join(0.001):
+        await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert reader.vitals().frame == clock.now
+    assert frames == []
 
 
 async def test_an_unexpected_error_names_its_place_and_not_its_text(scene: Scene) -> None:
