@@ -12,7 +12,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -87,6 +87,8 @@ class Recorder:
             on_writer=self._on_writer,
             directory=self._directory,
         )
+        self._job: asyncio.Future[Any] | None = None  # the writer's newest
+        self._unwritten: list[Packet] = []  # taken from the ring, not yet with the writer
         self._events: deque[Event] = deque()
         self._wake = asyncio.Event()
         self._working = asyncio.Lock()
@@ -226,6 +228,7 @@ class Recorder:
         recording = self._recording
         if recording is None:
             return
+        await self._writer_idle()
         await self._write(recording, self._ring.take())
         await self._stills.late(recording, self._entries.snapshot)
         now = self._clock.mono()
@@ -240,16 +243,19 @@ class Recorder:
         """Write what the ring held; from the first key frame after its opening on, it is the continuation's."""
         for hole in haul.holes:
             self._entries.gap(hole.start, hole.end, hole.reason)
-        cut = len(haul.packets)
+        self._unwritten += haul.packets
+        cut = len(self._unwritten)
         if self._successor is not None:
             since = self._successor.incident.opened.mono
-            cut = next((i for i, packet in enumerate(haul.packets) if packet.key and packet.mono >= since), cut)
-        await self._append(recording, haul.packets[:cut])
-        if self._successor is not None and cut < len(haul.packets):
+            cut = next((i for i, packet in enumerate(self._unwritten) if packet.key and packet.mono >= since), cut)
+        await self._append(recording, cut)
+        if self._successor is not None and self._unwritten:
             recording = await self._close(recording) or recording
-            await self._append(recording, haul.packets[cut:])
+            await self._append(recording, len(self._unwritten))
 
-    async def _append(self, recording: Recording, packets: Sequence[Packet]) -> None:
+    async def _append(self, recording: Recording, count: int) -> None:
+        """Write the first `count` of the packets that wait; with the writer before anything can come between."""
+        packets, self._unwritten = self._unwritten[:count], self._unwritten[count:]
         if packets:
             recording.newest, recording.paused = packets[-1].mono, False
             await self._on_tape(recording, partial(recording.tape.write, packets))
@@ -261,6 +267,7 @@ class Recorder:
 
     async def _finish(self, recording: Recording) -> None:
         """Write what still waits, up to the post-roll's end, and close; a continuation takes over."""
+        await self._writer_idle()
         if self._successor is None:
             haul = self._ring.untap()
             if recording.until is not None:
@@ -283,7 +290,14 @@ class Recorder:
         return self._recording
 
     async def _on_writer(self, work: Callable[[], T]) -> T:
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, work))
+        job = asyncio.get_running_loop().run_in_executor(self._writer, work)
+        self._job = job
+        return await asyncio.shield(job)
+
+    async def _writer_idle(self) -> None:
+        """Wait for the writer, so that packets stay in the ring, where they are bounded, while the disk hangs."""
+        if self._job is not None:
+            await asyncio.wait((self._job,))
 
     def _directory(self, incident: Incident) -> Path:
         return self._spool.incident_directory(incident.id, incident.opened.wall)

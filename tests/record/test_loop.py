@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edged.base.config import Duration, Size
+from edged.base.pulse import Pulse
 from edged.model import DeliveryKind, EventKind, IncidentKind
 from edged.outbox import sidecar
 from edged.record.settings import RecordSettings
@@ -94,22 +95,23 @@ def test_the_alert_is_in_the_outbox_while_the_incident_goes_on(simulate: Simulat
     simulate(scene)
 
 
-def test_a_restart_of_the_loop_in_the_middle_loses_nothing(simulate: Simulate, state_dir: Path) -> None:
-    """The supervisor may cancel and start the loop again at any time."""
+async def restart_often(on: Stage) -> None:
+    """Cancel the recorder's loop again and again and start it anew, as the supervisor may."""
+    for _ in range(300):
+        await asyncio.sleep(0.0613)
+        on.task.cancel()
+        await asyncio.gather(on.task, return_exceptions=True)
+        on.task = asyncio.ensure_future(on.recorder.run(Pulse("record", 60.0, on.clock)))
+
+
+def test_a_loop_that_is_restarted_again_and_again_loses_nothing(simulate: Simulate, state_dir: Path) -> None:
+    """Every part, every picture, every row once, whatever was under way at a cancellation."""
 
     async def scene(clock: SimClock) -> None:
         async with stage(clock, state_dir, settings=RecordSettings(part=Duration(2))) as on:
-
-            async def cancel_often() -> None:
-                for _ in range(300):
-                    await asyncio.sleep(0.0613)
-                    on.task.cancel()
-                    await asyncio.gather(on.task, return_exceptions=True)
-                    on.task = asyncio.ensure_future(step_for_ever(on))
-
-            cancelling = asyncio.ensure_future(cancel_often())
+            restarting = asyncio.ensure_future(restart_often(on))
             await whole_incident(on)
-            await cancelling
+            await restarting
             clips = await on.outbox.clips_of(INCIDENT)
             assert [clip.part for clip in clips] == list(range(1, len(clips) + 1))
             assert sum(shown(clip.path) for clip in clips) >= 14 * RATE
@@ -121,18 +123,16 @@ def test_a_restart_of_the_loop_in_the_middle_loses_nothing(simulate: Simulate, s
     simulate(scene)
 
 
-async def step_for_ever(on: Stage) -> None:
-    """Run the recorder's steps, as `run` does."""
-    while True:
-        await on.recorder.step()
-
-
-def test_a_continuation_follows_without_a_hole_and_without_an_alert(simulate: Simulate, state_dir: Path) -> None:
+@pytest.mark.parametrize("restarts", [False, True], ids=["undisturbed", "restarted"])
+def test_a_continuation_follows_without_a_hole_and_without_an_alert(
+    simulate: Simulate, state_dir: Path, restarts: bool
+) -> None:
     """The first incident ends where the second begins: at the next key frame, no picture twice and none missing."""
 
     async def scene(clock: SimClock) -> None:
         async with stage(clock, state_dir) as on:
             playing = asyncio.ensure_future(on.play(packets(seconds=20, start=BEGIN)))
+            restarting = asyncio.ensure_future(restart_often(on)) if restarts else playing
             await on.until(BEGIN + 2.0)
             await on.emit(EventKind.OPENED, BEGIN + 1.0)
             await on.until(BEGIN + 10.5)
@@ -141,10 +141,12 @@ def test_a_continuation_follows_without_a_hole_and_without_an_alert(simulate: Si
             await on.until(BEGIN + 17.0)
             await on.emit(EventKind.CLOSED, BEGIN + 12.0, incident=OTHER, keep_until=BEGIN + 17.0)
             await playing
+            await restarting
             await asyncio.sleep(1.0)
             (first,), (second,) = await on.outbox.clips_of(INCIDENT), await on.outbox.clips_of(OTHER)
             assert second.start.mono == pytest.approx(BEGIN + 11.0)
             assert first.start.mono + first.seconds == pytest.approx(second.start.mono, abs=0.02)
+            assert shown(first.path) == 11 * RATE
             found = await on.outbox.incident(OTHER)
             assert found is not None
             assert (found.held, found.continues) == ("continuation", INCIDENT)
@@ -347,5 +349,30 @@ def test_a_pre_roll_that_had_no_room_in_memory_is_a_gap(simulate: Simulate, stat
             assert entry.gap.start.mono == pytest.approx(BEGIN + 0.5)
             assert entry.gap.end.mono == pytest.approx(BEGIN + 4.0)
             await on.stop()
+
+    simulate(scene)
+
+
+def test_a_disk_that_hangs_neither_fills_the_memory_nor_loses_what_waits(simulate: Simulate, state_dir: Path) -> None:
+    """While the writer hangs packets stay in the ring, restart after restart, and go on to the disk after."""
+
+    async def scene(clock: SimClock) -> None:
+        async with stage(clock, state_dir) as on:
+            playing = asyncio.ensure_future(on.play(packets(seconds=20, start=BEGIN)))
+            await on.until(BEGIN + 7.5)
+            await on.emit(EventKind.OPENED, BEGIN + 7.0)
+            await on.until(BEGIN + 9.0)
+            gate = asyncio.get_running_loop().create_future()
+            on.recorder._job = gate
+            for _ in range(5):
+                await asyncio.sleep(1.0)
+                on.task.cancel()
+                await asyncio.gather(on.task, return_exceptions=True)
+                on.task = asyncio.ensure_future(on.recorder.run(Pulse("record", 60.0, clock)))
+            assert on.recorder._unwritten == []
+            gate.set_result(None)
+            await playing
+            await on.stop()
+            assert sum(shown(clip.path) for clip in await on.outbox.clips_of(INCIDENT)) == 18 * RATE
 
     simulate(scene)

@@ -94,11 +94,11 @@ def test_parts_end_at_key_frames_without_a_hole(tmp_path: Path, gop: int, length
 def test_a_new_epoch_begins_a_new_part(tmp_path: Path) -> None:
     """A camera that comes back with another codec and size goes on in the next part."""
     units = [
-        *packets(seconds=2),
-        *packets(seconds=2, start=110.0, codec="hevc", size=(320, 192), epoch=2),
+        *packets(seconds=1),
+        *packets(seconds=1, start=101.0, codec="hevc", size=(320, 192), epoch=2),
     ]
     got = parts(recorded(tape(tmp_path), units))
-    assert [(part.codec, part.width, count(part.path)) for part in got] == [("h264", 160, 20), ("hevc", 320, 20)]
+    assert [(part.codec, part.width, count(part.path)) for part in got] == [("h264", 160, 10), ("hevc", 320, 10)]
 
 
 def test_other_parameters_in_band_begin_a_new_part(tmp_path: Path) -> None:
