@@ -237,4 +237,4 @@ def _sound(file: BinaryIO, fragment: _Fragment, prefix: int) -> bool:
                 pass
     except BadBitstreamError:
         return False
-    return bool(fragment.sizes)
+    return True

@@ -94,6 +94,15 @@ def test_pages_that_never_reached_the_disk_are_not_kept(data: st.DataObject) -> 
     assert read(torn)[0] == last_start
 
 
+def test_a_fragment_that_is_not_what_its_list_says_ends_the_file() -> None:
+    """A byte that is missing in the middle is found by the sums, and what comes after is not trusted."""
+    whole, _ = sample()
+    before, end = ends(whole)[2:4]
+    mdat = whole.index(b"mdat", before) - 4
+    shorter = struct.pack(">I", end - mdat - 1)
+    assert read(whole[:mdat] + shorter + whole[mdat + 4 : end - 1] + whole[end:])[:2] == (before, 2)
+
+
 def test_a_file_without_a_whole_header_is_told() -> None:
     """Nothing can be kept of a file whose header is torn."""
     whole, _ = sample()
