@@ -72,6 +72,16 @@ class CaptureLoop:
         self.picture: Frame | None = None
         self.health = Health(camera=name, signs=frozenset({Sign.NO_FRAMES}), text="starting", since=self._good, rung=0)
 
+    def idle(self) -> float:
+        """Return seconds since a picture or packet came or recovery went a step on; 0.0 while the ladder waits.
+
+        A dead camera is no wedged loop: the watchdog may tell the two apart by this.
+        """
+        now = self._clock.mono()
+        vitals = self._reader.vitals() if self._reader is not None else None
+        came = [time for time in (vitals.frame, vitals.packet) if time is not None] if vitals is not None else []
+        return now - max(min(now, self._open_at), self._acted, *came)
+
     @property
     def outlook(self) -> Outlook:
         """How the camera stands, for the decision on the last resort."""
@@ -124,6 +134,7 @@ class CaptureLoop:
             self._well(vitals, signs, text, now)
 
     def _open(self) -> None:
+        self._acted = self._clock.mono()
         self._acted = self._clock.mono()
         self._reader = Reader(
             self._open_camera(self._epochs),

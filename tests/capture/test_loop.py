@@ -169,6 +169,22 @@ async def test_an_hour_without_the_camera_is_one_gap_and_few_attempts(scene: Sce
     assert scene.ledger.entries == [[lost, None, "no route to host"]]
 
 
+async def test_idle_tells_a_dead_camera_from_a_wedged_loop(scene: Scene) -> None:
+    """Pictures, packets and the ladder's steps are progress, waiting on a rung is none that is missing."""
+    await scene.pass_time(2, "picture")
+    assert scene.loop.idle() == 0.0
+    await scene.pass_time(4)
+    assert scene.loop.idle() == 4.0
+    await scene.pass_time(0.25, "packet")
+    assert scene.loop.idle() == 0.0
+    scene.refuses = "connection refused"
+    await scene.fail("gone")
+    await scene.pass_time(300)
+    assert scene.loop.idle() < 1.0
+    scene.clock.now += 200  # nobody calls step any more
+    assert scene.loop.idle() > 100
+
+
 async def test_a_hung_camera_is_left_behind_and_what_it_still_sends_is_dropped(scene: Scene) -> None:
     """Silence shows after 5 s, another opening follows after 8 s, and the old thread delivers nothing when it wakes."""
     await scene.pass_time(2, "picture")
