@@ -65,7 +65,8 @@ class CaptureLoop:
         self._nudge = asyncio.Event()
         self._failures = 0
         self._was_frozen = self._ever = False
-        self._open_at = self._good = self._acted = clock.mono()  # when to open next; when the last good picture came
+        # when to open next; when the last good picture was taken; when recovery last did something
+        self._open_at = self._good = self._acted = clock.mono()
         self._steady_from: float | None = None
         self._reset_due = ""
         self.finished = False
@@ -102,11 +103,6 @@ class CaptureLoop:
         await self._request_reset()
         await self._gaps.write(self._clock.mono())
 
-    def idle(self) -> float:
-        """Return seconds since the newest picture or the last step of recovery: a dead camera is no wedged one."""
-        shown = self.picture.mono if self.picture is not None else self._acted
-        return self._clock.mono() - max(shown, self._acted)
-
     async def stop(self) -> None:
         """Let the camera go, and end an outage that is still open: from here on nobody watches."""
         self.finished = True
@@ -134,7 +130,6 @@ class CaptureLoop:
             self._well(vitals, signs, text, now)
 
     def _open(self) -> None:
-        self._acted = self._clock.mono()
         self._acted = self._clock.mono()
         self._reader = Reader(
             self._open_camera(self._epochs),
