@@ -86,38 +86,36 @@ class IncidentMachine:
         if self._open is not None:
             if motion.regions:
                 events += self._go_on(self._open, motion)
-                events += self._cut(self._open, motion.mono)
+                events += self.tick(motion.mono)
         elif self._enough():
             events.append(self._begin())
         return tuple(events)
 
     def tick(self, now: float) -> tuple[Event, ...]:
         """Return the transitions that time alone causes at `now`: an end, or the cut of what lasts too long."""
-        current = self._open
-        if current is None:
-            return ()
-        quiet_from = max(current.last + self._settings.merge, current.until)
-        if now >= quiet_from:
-            return (self._end(current, max(current.last, min(current.until, now)), self._settings.post_roll),)
-        return self._cut(current, now)
+        events: list[Event] = []
+        while self._open is not None and (due := self._due(self._open, now)):
+            events += due
+        return tuple(events)
 
     def close(self, now: float) -> tuple[Event, ...]:
         """End what is open, since nobody watches any more."""
+        events = self.tick(now)
         self._recent.clear()
         if self._open is None:
-            return ()
-        current = self._open
-        last = min(now, max(current.last, current.until)) if current.until else current.last
-        return (self._end(current, max(last, current.last), min(self._settings.post_roll, max(0.0, now - last))),)
+            return events
+        last = max(self._open.last, min(self._open.until, now))
+        return (*events, self._end(self._open, last, min(self._settings.post_roll, max(0.0, now - last))))
 
     def start_manual(self, now: float, seconds: float) -> tuple[str, tuple[Event, ...]]:
         """Keep an incident open from `now` for `seconds` by a person's order; return its id and the transitions.
 
         An incident that is open already is kept open instead: there is one at a time.
         """
+        events = self.tick(now)
         if self._open is not None:
             self._open = replace(self._open, until=max(self._open.until, now + seconds))
-            return self._open.id, ()
+            return self._open.id, events
         best = _Best(mono=now, score=0.0, regions=())
         self._open = _Open(
             id=self._new_id(),
@@ -129,7 +127,7 @@ class IncidentMachine:
             told=now,
             until=now + seconds,
         )
-        return self._open.id, (self._event(EventKind.OPENED, self._open, now),)
+        return self._open.id, (*events, self._event(EventKind.OPENED, self._open, now))
 
     # ------------------------------------------------------------------------------------------- transitions
 
@@ -168,11 +166,17 @@ class IncidentMachine:
         self._recent.clear()
         return self._event(EventKind.CLOSED, current, last, keep_until=last + post_roll)
 
-    def _cut(self, current: _Open, now: float) -> tuple[Event, ...]:
-        """Cut what has reached the longest length and still goes on; what only waits for its end does not."""
-        at = current.since + self._settings.longest
-        if now < at or max(current.last, current.until) < at:
-            return ()
+    def _due(self, current: _Open, now: float) -> tuple[Event, ...]:
+        """Return the next transition that was due by `now`: the cut of what lasts too long, or the end."""
+        lasted = max(current.last, min(current.until, now))
+        limit = current.since + self._settings.longest
+        if lasted > limit:
+            return self._cut(current, limit)
+        if now >= max(current.last + self._settings.merge, current.until):
+            return (self._end(current, lasted, self._settings.post_roll),)
+        return ()
+
+    def _cut(self, current: _Open, at: float) -> tuple[Event, ...]:
         closed = self._event(EventKind.CLOSED, current, at, keep_until=at)
         self._open = replace(
             current,

@@ -96,8 +96,8 @@ def frames(
         picture = empty
         for paint in paints:
             picture = paint(picture, time)
-        picture = picture + random.normal(0.0, noise, picture.shape)
-        luma = np.clip(picture, 0.0, 255.0).astype(np.uint8)
+        noisy = picture + random.normal(0.0, noise, picture.shape)
+        luma = np.clip(noisy, 0.0, 255.0).astype(np.uint8)
         drawn.append(Frame(camera="yard", epoch=1, pts=number, mono=start + time, luma=luma))
     return drawn
 

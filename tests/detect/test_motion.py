@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edged.base.config import Share
 from edged.capture.analysis import Picker, shrink
 from edged.capture.decoder import luma_plane
 from edged.detect.incident import IncidentMachine
@@ -92,7 +93,8 @@ def test_headlights_that_sweep_over_the_view_are_no_motion() -> None:
 
     def headlights(picture: Picture, time: float) -> Picture:
         centre = (time - 5.0) * 120.0
-        return picture * (1.0 + 0.8 * np.exp(-(((across - centre) / 70.0) ** 2)))
+        light = 1.0 + 0.8 * np.exp(-(((across - centre) / 70.0) ** 2))
+        return np.asarray(picture * light, dtype=np.float32)
 
     assert moving(watch(10.0, headlights)) == []
 
@@ -171,7 +173,7 @@ def test_smaller_than_the_smallest_does_not_count() -> None:
     """The least share of the view is the user's to set."""
     small = Square(start=-36, end=WIDTH, begins=5.0, ends=9.0, side=24)
     assert moving(watch(10.0, small))
-    assert moving(watch(10.0, small, settings=DetectSettings(smallest=0.05))) == []
+    assert moving(watch(10.0, small, settings=DetectSettings(smallest=Share(0.05)))) == []
 
 
 def test_a_mask_hides_and_a_zone_names() -> None:
