@@ -1,7 +1,7 @@
 """One SQLite file, one writer: every transaction is one function, run whole in the database's thread.
 
 WAL, synchronous=FULL (measured: NORMAL loses acknowledged commits at a power cut), small pages (less wear),
-migrations counted in `user_version`. A cancelled caller never leaves a transaction open: the call is shielded.
+migrations counted in `user_version`. A cancelled caller never leaves a transaction open.
 Reads run on a second, query-only connection, so that a long listing never delays a commit; only the writer
 checkpoints (two connections that write and checkpoint at once can corrupt a WAL file before SQLite 3.51.3).
 """
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import aiosqlite
 
 from edged.base.errors import CorruptDatabaseError, NewerSchemaError
-from edged.base.finish import finish
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -34,12 +33,15 @@ class Database:
         self._writer = writer
         self._reader = reader
 
-    async def run(self, transaction: Callable[[sqlite3.Connection], T]) -> T:
+    async def run(
+        self, transaction: Callable[[sqlite3.Connection], T], *, after: Callable[[], None] | None = None
+    ) -> T:
         """Run `transaction` whole inside BEGIN IMMEDIATE and COMMIT; any exception rolls it back and is raised.
 
-        Cancelling the caller does not stop the commit: transactions must be idempotent by key.
+        Cancelling the caller does not stop the commit: transactions must be idempotent by key. `after` is called in
+        the database's thread once it is committed, whether anyone still waits or not.
         """
-        return await _call(self._writer, _whole, transaction)
+        return await _call(self._writer, _whole, transaction, after)
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run `query` on the query-only connection."""
@@ -85,16 +87,19 @@ async def open_database(path: Path, migrations: Sequence[str], *, checkpoints: b
 
 async def _call(connection: aiosqlite.Connection, function: Callable[..., T], *args: Any) -> T:
     # aiosqlite has no public call for a whole function; tests/base/test_db.py holds this one to its promise.
+    # Its thread works off whatever was queued, though the caller be cancelled: no shield is needed.
     call: Awaitable[T] = connection._execute(function, connection._conn, *args)  # type: ignore[no-untyped-call]  # noqa: SLF001
     try:
-        return await finish(call)
+        return await call
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise
         raise CorruptDatabaseError(f"the database is damaged: {error}") from error
 
 
-def _whole(connection: sqlite3.Connection, transaction: Callable[[sqlite3.Connection], T]) -> T:
+def _whole(
+    connection: sqlite3.Connection, transaction: Callable[[sqlite3.Connection], T], after: Callable[[], None] | None
+) -> T:
     connection.execute("BEGIN IMMEDIATE")
     try:
         result = transaction(connection)
@@ -103,6 +108,8 @@ def _whole(connection: sqlite3.Connection, transaction: Callable[[sqlite3.Connec
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    if after is not None:
+        after()
     return result
 
 

@@ -7,11 +7,13 @@ the sidecar's own directory, so that a state directory can be moved.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import structlog
 
 from edged.base.clock import Stamp
 from edged.base.disk import replace_synced
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edged.model import Delivery
+    from edged.outbox.store import Outbox
+
+log = structlog.get_logger(__name__)
 
 VERSION = 1
 _LIMIT = 4_000_000  # bytes; a day-long incident has some thousand parts of 400 bytes
@@ -56,6 +61,38 @@ def describe(
         receipts=tuple(delivery.receipt for delivery in deliveries if delivery.receipt is not None),
         alerts=tuple((alert.destination, _outcome(alert)) for alert in alerts),
     )
+
+
+async def gather(outbox: Outbox, incident: str) -> Sidecar | None:
+    """Return the sidecar that an incident's rows make now; None for an unknown one."""
+    known = await outbox.incident(incident)
+    if known is None:
+        return None
+    clips, snapshots = await outbox.clips_of(incident), await outbox.snapshots_of(incident)
+    return describe(known, clips, snapshots, await outbox.deliveries_of(incident))
+
+
+async def refresh(outbox: Outbox, incident: str) -> bool:
+    """Write an incident's sidecar anew, after a receipt or an alert's outcome; False when that can't be done.
+
+    Nothing depends on it while the database is sound, so a disk that refuses is only told in the log.
+    """
+    sidecar = await gather(outbox, incident)
+    places = [] if sidecar is None else [file.path.parent for file in (*sidecar.clips, *sidecar.snapshots)]
+    if sidecar is None or not places:
+        return False
+    return await asyncio.to_thread(_refresh, places[0], sidecar)
+
+
+def _refresh(directory: Path, sidecar: Sidecar) -> bool:
+    if not directory.is_dir():  # retention has deleted what it described
+        return False
+    try:
+        write(directory, sidecar)
+    except OSError as error:
+        log.warning("sidecar not written", incident=sidecar.incident.id, error=error.strerror or str(error))
+        return False
+    return True
 
 
 def write(directory: Path, sidecar: Sidecar) -> None:

@@ -10,7 +10,6 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from edged.base.clock import stamp
-from edged.base.finish import finish
 from edged.outbox import claiming, deliveries, digests, files, incidents, ledger, notices, pruning, queries, windows
 from edged.outbox.opening import open_sound
 
@@ -342,19 +341,24 @@ class Outbox:
         return await self.database.read(query)
 
     async def _write(self, transaction: Callable[[Connection], T]) -> T:
-        # The waking belongs to the commit: a cancelled caller must not leave committed work unnoticed.
-        return await finish(self._commit(transaction))
+        loop = asyncio.get_running_loop()
+        changes = 0
 
-    async def _commit(self, transaction: Callable[[Connection], T]) -> T:
-        result, changed = await self.database.run(lambda tx: _watched(tx, transaction))
-        if changed:
-            self.commits += 1
-            for event in self._subscribers:
-                event.set()
-        return result
+        def watched(tx: Connection) -> T:
+            nonlocal changes
+            before = tx.total_changes
+            result = transaction(tx)
+            changes = tx.total_changes - before
+            return result
 
+        def after() -> None:
+            # from the database's thread: committed work is noticed though its caller was cancelled
+            if changes:
+                loop.call_soon_threadsafe(self._notice)
 
-def _watched(connection: Connection, transaction: Callable[[Connection], T]) -> tuple[T, bool]:
-    """Return the transaction's result and whether it changed any row."""
-    before = connection.total_changes
-    return transaction(connection), connection.total_changes != before
+        return await self.database.run(watched, after=after)
+
+    def _notice(self) -> None:
+        self.commits += 1
+        for event in self._subscribers:
+            event.set()

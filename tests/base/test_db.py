@@ -246,3 +246,16 @@ async def test_closing_folds_the_log_into_the_file(path: Path) -> None:
     again = await open_database(path, [NOTES])
     assert await texts(again) == ["folded"]
     await again.close()
+
+
+async def test_a_guest_leaves_the_log_to_its_host(path: Path, database: Database) -> None:
+    """Opened beside another process without checkpoints, a database only adds to the log, however long that is."""
+    await database.run(insert(*(f"host {number}" for number in range(10))))
+    guest = await open_database(path, [NOTES], checkpoints=False)
+    before = path.stat().st_size
+    for start in range(0, 4000, 400):
+        await guest.run(insert(*(f"{number:04} {'x' * 400}" for number in range(start, start + 400))))
+    assert path.stat().st_size == before
+    await guest.close()
+    assert path.stat().st_size == before
+    assert len(await texts(database)) == 4010
