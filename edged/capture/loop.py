@@ -13,7 +13,6 @@ from edged.base.clock import stamp, stamp_at
 from edged.capture.gaps import GapBook
 from edged.capture.health import back_since, delivers, hopeless, judge, last_good
 from edged.capture.ladder import STEADY, Action, rung
-from edged.capture.lastresort import Outlook
 from edged.capture.reader import Reader
 from edged.model import Health, Sign
 
@@ -64,7 +63,7 @@ class CaptureLoop:
         self._reader: Reader | None = None
         self._nudge = asyncio.Event()
         self._failures = 0
-        self._was_frozen = self._ever = False
+        self._was_frozen = False
         # when to open next; when the last good picture was taken; when recovery last did something
         self._open_at = self._good = self._acted = clock.mono()
         self._steady_from: float | None = None
@@ -82,11 +81,6 @@ class CaptureLoop:
         vitals = self._reader.vitals() if self._reader is not None else None
         came = [time for time in (vitals.frame, vitals.packet) if time is not None] if vitals is not None else []
         return now - max(min(now, self._open_at), self._acted, *came)
-
-    @property
-    def outlook(self) -> Outlook:
-        """How the camera stands, for the decision on the last resort."""
-        return Outlook(lost=self._good if self._gaps.open else None, ever=self._ever)
 
     async def run(self, pulse: Pulse) -> None:
         """Keep the camera going until cancelled."""
@@ -161,7 +155,7 @@ class CaptureLoop:
             self._steady_from = now
         if now - self._steady_from >= STEADY:
             self._failures = 0
-        self._was_frozen, self._ever = False, True
+        self._was_frozen = False
         self._good = last_good(vitals, signs) or now
         self._show(signs, text, now)
 

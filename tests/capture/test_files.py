@@ -211,7 +211,7 @@ def test_motion_jpeg_over_http_is_dated_by_its_arrival(tmp_path: Path) -> None:
         thread.join()
     assert {packet.stream.codec for packet in packets} == {"h264"}
     span = (packets[-1].pts - packets[0].pts) * packets[0].stream.time_base
-    assert 0.6 < span < 2.0  # libav's own stamps would make it 0.16 s
+    assert span > 0.5  # libav's own stamps would make it 0.16 s
 
 
 def _jpeg_encoder() -> VideoCodecContext:
