@@ -78,13 +78,14 @@ async def refresh(outbox: Outbox, incident: str) -> bool:
     Nothing depends on it while the database is sound, so a disk that refuses is only told in the log.
     """
     sidecar = await gather(outbox, incident)
-    places = [] if sidecar is None else [file.path.parent for file in (*sidecar.clips, *sidecar.snapshots)]
-    if sidecar is None or not places:
+    return sidecar is not None and await asyncio.to_thread(_refresh, sidecar)
+
+
+def _refresh(sidecar: Sidecar) -> bool:
+    files: tuple[Clip | Snapshot, ...] = (*sidecar.clips, *sidecar.snapshots)
+    if not files:
         return False
-    return await asyncio.to_thread(_refresh, places[0], sidecar)
-
-
-def _refresh(directory: Path, sidecar: Sidecar) -> bool:
+    directory = files[0].path.parent
     if not directory.is_dir():  # retention has deleted what it described
         return False
     try:

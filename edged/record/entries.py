@@ -70,7 +70,7 @@ class Entries:
 
     def open(self, incident: Incident, snapshot: Snapshot | None) -> None:
         """Enter an incident with its alerts and first snapshot."""
-        alerts = alert_drafts(incident, self._destinations) if incident.alerting else ()
+        alerts = alert_drafts(incident, self._destinations)  # the outbox leaves them out when they are held back
         uploads = () if snapshot is None else snapshot_drafts(snapshot, self._destinations)
         self._add(incident, partial(self._open, incident, (*alerts, *uploads), snapshot))
 
@@ -139,7 +139,7 @@ class Entries:
 
     async def _describe(self, incident: Incident) -> None:
         """Write the sidecar; without it everything works, so a disk that refuses is only told."""
-        described = await describe(self._outbox, incident.id)
+        described = await sidecar.gather(self._outbox, incident.id)
         if described is None:
             return
         try:
@@ -178,12 +178,3 @@ def clip_of(sealed: Sealed) -> Clip:
         width=sealed.width,
         height=sealed.height,
     )
-
-
-async def describe(outbox: Outbox, incident: str) -> sidecar.Sidecar | None:
-    """Return the sidecar that an incident's rows make; None for an unknown one."""
-    known = await outbox.incident(incident)
-    if known is None:
-        return None
-    clips, snapshots = await outbox.clips_of(incident), await outbox.snapshots_of(incident)
-    return sidecar.describe(known, clips, snapshots, await outbox.deliveries_of(incident))

@@ -240,10 +240,10 @@ class Recorder:
             await self._finish(recording)
 
     async def _write(self, recording: Recording, haul: Haul) -> None:
-        """Write what the ring held; from the first key frame after its opening on, it is the continuation's."""
+        """Write what the ring held, up to the post-roll's end or the key frame with which a continuation begins."""
         for hole in haul.holes:
             self._entries.gap(hole.start, hole.end, hole.reason)
-        self._unwritten += haul.packets
+        self._unwritten += recording.wanted(haul.packets) if self._successor is None else haul.packets
         cut = len(self._unwritten)
         if self._successor is not None:
             since = self._successor.incident.opened.mono
@@ -257,7 +257,7 @@ class Recorder:
         """Write the first `count` of the packets that wait; with the writer before anything can come between."""
         packets, self._unwritten = self._unwritten[:count], self._unwritten[count:]
         if packets:
-            recording.newest, recording.paused = packets[-1].mono, False
+            recording.newest, recording.paused = max(recording.newest, packets[-1].mono), False
             await self._on_tape(recording, partial(recording.tape.write, packets))
 
     async def _on_tape(self, recording: Recording, work: Callable[[], Sequence[Outcome]]) -> None:
@@ -266,15 +266,9 @@ class Recorder:
         self._entries.outcomes(recording)
 
     async def _finish(self, recording: Recording) -> None:
-        """Write what still waits, up to the post-roll's end, and close; a continuation takes over."""
+        """Write what still waits and close; a continuation takes over."""
         await self._writer_idle()
-        if self._successor is None:
-            haul = self._ring.untap()
-            if recording.until is not None:
-                haul = replace(haul, packets=tuple(p for p in haul.packets if p.mono <= recording.until))
-        else:
-            haul = self._ring.take()
-        await self._write(recording, haul)
+        await self._write(recording, self._ring.untap() if self._successor is None else self._ring.take())
         if recording is self._recording:
             await self._close(recording)
 

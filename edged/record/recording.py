@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asyncio import Future
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from edged.base.clock import Stamp
     from edged.model import Incident, Packet
@@ -25,7 +25,7 @@ class Recording:
 
     incident: Incident
     tape: Tape
-    newest: float  # of the last packet that went to the tape
+    newest: float  # of the last packet that came
     score: float  # of the first snapshot's picture
     best: tuple[Packet, ...]  # what the best picture so far is decoded from
     best_score: float = 0.0
@@ -38,7 +38,7 @@ class Recording:
 
     def note_best(self, score: float, picture: tuple[Packet, ...]) -> None:
         """Remember a picture that is better than those before."""
-        if picture and score > max(self.best_score, self.score):
+        if picture and (not self.best or score > max(self.best_score, self.score)):
             self.best_score, self.best = score, picture
 
     def add_zones(self, zones: Iterable[str]) -> list[str]:
@@ -50,6 +50,12 @@ class Recording:
     def deserves_another_snapshot(self) -> bool:
         """Return whether there is none yet, or a picture clearly better than the first."""
         return self.snapshots == 0 or self.best_score > self.score * _CLEARLY
+
+    def wanted(self, packets: Sequence[Packet]) -> Sequence[Packet]:
+        """Return those of the newest packets that belong to the clip, up to the end of the post-roll."""
+        if packets:
+            self.newest = packets[-1].mono
+        return [packet for packet in packets if self.until is None or packet.mono <= self.until]
 
     def over(self, now: float, silence: float) -> bool:
         """Return whether the post-roll is recorded, or will not come any more."""

@@ -19,7 +19,6 @@ from edged.model import Clip, Incident, IncidentKind, Snapshot
 from edged.outbox import sidecar
 from edged.outbox.nouns import Notice, NoticeKind
 from edged.outbox.policy import clip_drafts, snapshot_drafts
-from edged.record.entries import describe
 from edged.record.leftovers import FoundPart, FoundSnapshot, Leftovers, label_in, look
 from edged.record.names import identity
 
@@ -61,8 +60,8 @@ async def salvage(outbox: Outbox, spool: Spool, destinations: Destinations) -> S
         await work.recover(directory)
     for incident in await outbox.unclosed_incidents():
         await work.close(incident)
-    for incident_id, directory in work.touched.items():
-        await _describe_again(outbox, incident_id, directory)
+    for touched in work.touched:
+        await sidecar.refresh(outbox, touched)
     if work.report != SalvageReport():
         log.warning(
             "salvaged",
@@ -81,7 +80,7 @@ class _Salvage:
         self._outbox = outbox
         self._destinations = destinations
         self.report = SalvageReport()
-        self.touched: dict[str, Path] = {}
+        self.touched: list[str] = []
 
     async def unknown(self, directory: Path) -> Sidecar | None:
         """Return what the files in `directory` say of an incident that the database does not know."""
@@ -177,18 +176,12 @@ class _Salvage:
 
     def _note(self, directory: Path, found: Leftovers) -> None:
         if found.parts or found.snapshots:
-            self.touched[directory.name] = directory
+            self.touched.append(directory.name)
         for name in found.removed:
             log.info("empty file removed", incident=directory.name, file=name)
         for name in found.strange:
             log.warning("file left alone, edged did not write it", incident=directory.name, file=name)
         self.report = replace(self.report, strange=self.report.strange + len(found.strange))
-
-
-async def _describe_again(outbox: Outbox, incident: str, directory: Path) -> None:
-    described = await describe(outbox, incident)
-    if described is not None:
-        await asyncio.to_thread(sidecar.write, directory, described)
 
 
 def _alert_unknown(found: Sidecar) -> bool:

@@ -85,13 +85,12 @@ def _jpeg(frame: VideoFrame, widest: int, quality: int) -> tuple[bytes, tuple[in
     colorspace = _COLORSPACES.get(
         frame.colorspace, Colorspace.ITU709 if frame.height >= _HD_LINES else Colorspace.ITU601
     )
-    limited = frame.color_range != ColorRange.JPEG and not frame.format.name.startswith("yuvj")
     picture = frame.reformat(
         width=width,
         height=height,
         format="bgr24",
         src_colorspace=colorspace,
-        src_color_range=ColorRange.MPEG if limited else ColorRange.JPEG,
+        src_color_range=frame.color_range or ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
         interpolation=Interpolation.AREA,
     )

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
+    from edged.base.clock import Clock
     from edged.model import Incident, Packet
-    from tests.simloop import SimClock
 
 DESTINATIONS = Destinations(recipients=("a@example.org", "b@example.org"), receiver=True)
 INCIDENT = "a" * 32
@@ -34,7 +34,7 @@ OTHER = "b" * 32
 class Stage:
     """What a test works with; `entered` holds the incidents that the recorder told of."""
 
-    clock: SimClock
+    clock: Clock
     spool: Spool
     outbox: Outbox
     recorder: Recorder
@@ -65,7 +65,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    clock: SimClock,
+    clock: Clock,
     state: Path,
     *,
     settings: RecordSettings | None = None,

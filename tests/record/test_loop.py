@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
+from edged.base.clock import SystemClock
 from edged.base.config import Duration, Size
 from edged.base.pulse import Pulse
 from edged.model import DeliveryKind, EventKind, IncidentKind
@@ -233,6 +235,23 @@ def test_a_better_picture_follows_and_a_hardly_better_one_does_not(simulate: Sim
     simulate(scene)
 
 
+def test_an_incident_without_a_picture_gets_one_at_its_end(simulate: Simulate, state_dir: Path) -> None:
+    """A camera that had given nothing yet when the incident opened still leaves a snapshot."""
+
+    async def scene(clock: SimClock) -> None:
+        async with stage(clock, state_dir) as on:
+            await on.emit(EventKind.OPENED, clock.mono())
+            await asyncio.sleep(1.0)
+            assert [incident.id for incident in await on.outbox.incidents()] == [INCIDENT]
+            await on.play(packets(seconds=3, start=clock.mono()))
+            await on.emit(EventKind.EXTENDED, clock.mono() - 1.0)
+            await on.emit(EventKind.CLOSED, clock.mono(), keep_until=clock.mono())
+            await on.stop()
+            assert [snapshot.seq for snapshot in await on.outbox.snapshots_of(INCIDENT)] == [1]
+
+    simulate(scene)
+
+
 def test_an_alert_does_not_wait_for_its_picture(simulate: Simulate, state_dir: Path) -> None:
     """When decoding takes too long the incident is entered without, and the picture follows as the first."""
 
@@ -376,3 +395,33 @@ def test_a_disk_that_hangs_neither_fills_the_memory_nor_loses_what_waits(simulat
             assert sum(shown(clip.path) for clip in await on.outbox.clips_of(INCIDENT)) == 18 * RATE
 
     simulate(scene)
+
+
+def test_the_clip_ends_with_its_post_roll(simulate: Simulate, state_dir: Path) -> None:
+    """Pictures that came after its end, while the recorder was busy, are no part of it."""
+
+    async def scene(clock: SimClock) -> None:
+        async with stage(clock, state_dir) as on:
+            await on.play(packets(seconds=6, start=BEGIN))
+            await on.emit(EventKind.OPENED, BEGIN + 3.0)
+            await on.emit(EventKind.CLOSED, BEGIN + 4.0, keep_until=BEGIN + 4.95)
+            await asyncio.sleep(1.0)
+            (clip,) = await on.outbox.clips_of(INCIDENT)
+            assert shown(clip.path) == 5 * RATE
+
+    simulate(scene)
+
+
+async def test_work_for_the_writer_is_done_though_its_caller_was_cancelled(state_dir: Path) -> None:
+    """What was handed to the writer's thread happens, also when it had not begun."""
+    busy, done = threading.Event(), list[int]()
+    async with stage(SystemClock(), state_dir) as on:
+        first = asyncio.ensure_future(on.recorder._on_writer(busy.wait))
+        second = asyncio.ensure_future(on.recorder._on_writer(lambda: done.append(2)))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        busy.set()
+        await first
+        await on.recorder._writer_idle()
+    assert done == [2]

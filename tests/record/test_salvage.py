@@ -19,7 +19,6 @@ from edged.outbox import sidecar
 from edged.outbox.nouns import NoticeKind
 from edged.outbox.spool import Spool
 from edged.outbox.store import open_outbox
-from edged.record.entries import describe
 from edged.record.salvage import SalvageReport, salvage
 from edged.wire.receipt import Proof, Receipt
 from tests.record.footage import RATE, packets
@@ -179,15 +178,29 @@ def test_what_is_proven_elsewhere_is_not_sent_again_after_a_lost_database(simula
                 signature="e" * 64,
             )
             await on.outbox.complete(upload.id, receipt)
-            described = await describe(on.outbox, INCIDENT)
-            assert described is not None
-            sidecar.write(clip.path.parent, described)
+            assert await sidecar.refresh(on.outbox, INCIDENT)
         for path in state_dir.glob("outbox.db*"):
             path.unlink()
         _, outbox = await recovered(clock, state_dir)
         (upload,) = await outbox.deliveries_for(clip.id)
         assert (upload.state, upload.receipt) == ("done", receipt)
         assert all(delivery.kind is not DeliveryKind.ALERT for delivery in await outbox.deliveries())
+        await outbox.close()
+
+    simulate(scene)
+
+
+def test_a_sidecar_is_not_written_where_retention_was(simulate: Simulate, state_dir: Path) -> None:
+    """An unknown incident, or one whose files are gone, gets none, and no directory is made for it."""
+
+    async def scene(clock: SimClock) -> None:
+        await crash(clock, state_dir)
+        _, outbox = await recovered(clock, state_dir)
+        directory = directory_of(state_dir)
+        directory.rename(state_dir / "elsewhere")
+        assert not await sidecar.refresh(outbox, INCIDENT)
+        assert not await sidecar.refresh(outbox, "f" * 32)
+        assert not directory.exists()
         await outbox.close()
 
     simulate(scene)
