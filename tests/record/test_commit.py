@@ -50,8 +50,10 @@ def test_rows_wait_in_order_while_the_database_refuses(simulate: Simulate) -> No
 async def test_a_cancelled_caller_neither_loses_a_row_nor_doubles_it() -> None:
     """The commit under way goes on, and whoever comes next waits for it."""
     commits, done, gate = Commits("door"), list[int](), asyncio.Event()
+    begun: list[int] = []
 
     async def slow() -> None:
+        begun.append(1)
         await gate.wait()
         done.append(1)
 
@@ -70,7 +72,7 @@ async def test_a_cancelled_caller_neither_loses_a_row_nor_doubles_it() -> None:
     await asyncio.sleep(0)
     gate.set()
     await second
-    assert (done, len(commits)) == ([1, 2], 0)
+    assert (begun, done, len(commits)) == ([1], [1, 2], 0)
 
 
 async def test_a_mistake_of_ours_is_raised_and_the_row_kept() -> None:
