@@ -138,6 +138,9 @@ def _seconds(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from edged.app.memory import economise
+
+    economise()  # before numpy and the threads
     from edged.app.daemon import run
     from edged.settings import load_device
 
