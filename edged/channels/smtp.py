@@ -187,14 +187,16 @@ def resolve(settings: MailSettings, key: str = "mail") -> tuple[Endpoint, ...]:
 
 def _resolve(relay: Relay, key: str) -> Endpoint:
     password = reveal(relay.password, f"{key}.password")
+    if relay.security is Security.OPPORTUNISTIC:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # nothing is verified: no authorities, which are a megabyte
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return Endpoint(relay=relay, password=password, context=context)
     try:
         context = ssl.create_default_context(cafile=relay.ca_file)
     except OSError as error:
         text = f"{relay.ca_file} holds no certificates that can be read: {error.strerror or error}"
         raise ConfigError((Mistake(key=f"{key}.ca_file", text=text),)) from error
-    if relay.security is Security.OPPORTUNISTIC:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
     return Endpoint(relay=relay, password=password, context=context)
 
 

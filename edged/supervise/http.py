@@ -11,7 +11,7 @@ from aiohttp import web
 
 from edged.base.pages import pages
 from edged.base.pages.pages import Assets
-from edged.supervise import metrics, words
+from edged.supervise import words
 from edged.supervise.health import Level, level_of
 from edged.supervise.live import Parts, Shared, Streams
 from edged.supervise.page import HERE, Look, Observer, Page
@@ -131,6 +131,8 @@ class _Routes:
 
     async def metrics(self, _: web.Request) -> web.Response:
         seen = await self._observer.examine()
+        from edged.supervise import metrics  # noqa: PLC0415 -- 2 MB that only Prometheus' users need
+
         text = await asyncio.to_thread(metrics.exposition, seen.view, seen.queue, seen.report)
         return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE, "Cache-Control": "no-store"})
 
