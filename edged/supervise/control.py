@@ -43,8 +43,7 @@ class ControlServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen. The state directory's lock is held, so a socket left there is stale and replaced."""
-        await asyncio.to_thread(self._path.unlink, missing_ok=True)
+        """Listen. The state directory's lock is held, so a socket left there is stale: asyncio replaces it."""
         before = os.umask(0o177)  # the socket must never exist with a wider mode, not for an instant
         try:
             self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_LINE)

@@ -180,8 +180,8 @@ def stamp_text(stamp: Stamp | Mapping[str, Any] | None, timezone: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return "1:05" or "1:02:03"."""
-    minutes, rest = divmod(round(seconds), 60)
+    """Return "1:05" or "1:02:03", as the player does: a second counts when it is over."""
+    minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 

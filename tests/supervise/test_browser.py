@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Page
 
-ONE, TWO, STILL = "1" * 32, "2" * 32, "3" * 32
-SECONDS = (3.0, 2.0)
+ONE, TWO, THREE, STILL = "1" * 32, "2" * 32, "3" * 32, "4" * 32
+SECONDS = (3.0, 2.0, 1.0)
+COLOURS = ((170, 20, 20), (20, 150, 20), (20, 20, 150))
 PLAYER = "document.querySelector('edged-player')"
 LONG = "x" * 120
 
@@ -62,9 +63,9 @@ async def serving(board: MemoryBoard, listen: str = "127.0.0.1:0") -> AsyncItera
 
 @pytest.fixture
 async def board(tmp_path: Path) -> MemoryBoard:
-    """A device with an incident of two clip parts, red and then green."""
+    """A device with an incident of two clip parts, red and then green, and a blue one to come."""
     made = MemoryBoard()
-    for identity, seconds, colour in ((ONE, SECONDS[0], (170, 20, 20)), (TWO, SECONDS[1], (20, 150, 20))):
+    for identity, seconds, colour in zip((ONE, TWO, THREE), SECONDS, COLOURS, strict=True):
         path = tmp_path / f"{identity}.mp4"
         await asyncio.to_thread(write_clip, path, seconds, colour)
         made.files["clip", identity] = path
@@ -77,7 +78,7 @@ async def board(tmp_path: Path) -> MemoryBoard:
 
 def parts(count: int = 2) -> list[dict[str, Any]]:
     """Return the rows of the first parts."""
-    return [clip(identity, n, SECONDS[n - 1]) for n, identity in enumerate((ONE, TWO), start=1)][:count]
+    return [clip(identity, n, SECONDS[n - 1]) for n, identity in enumerate((ONE, TWO, THREE), start=1)][:count]
 
 
 async def play_through(page: Page) -> list[tuple[float, int, str]]:
@@ -119,13 +120,16 @@ async def test_the_page_follows_the_board_without_reloading(board: MemoryBoard) 
 
         moving = (Region(x=0.1, y=0.2, w=0.3, h=0.4, zone=""),)
         ill = camera("yard", health=health(Sign.NO_FRAMES, text="no picture for 9 s"), picture_age=9.0)
-        board.shown = view(cameras=(camera(regions=moving), ill), transfers=(transfer(sent=42, size=100),))
+        board.shown = view(
+            cameras=(camera(regions=moving), ill), transfers=(transfer(sent=42, size=100),), rss=111 * MB
+        )
         board.rows = [incident("b" * 32, zones=["door"]), *board.rows]
         await expect(page.locator("#live-health")).to_contain_text("Camera yard: no picture for 9 s")
         await expect(page.locator("#camera-front rect")).to_have_count(1)
         await expect(page.locator("#camera-yard")).to_contain_text("No picture for 9 s")
         await expect(page.locator("#live-incidents article").first).to_contain_text("front, door")
         await expect(page.locator("#transfer-7")).to_contain_text("42 %")
+        await expect(page.locator("#live-system")).to_contain_text("111 MB")
         board.shown = replace(board.shown, transfers=(transfer(sent=87, size=100),))
         await expect(page.locator("#transfer-7")).to_contain_text("87 %")
         assert await page.locator("#transfer-7 progress").evaluate("(bar) => bar.value") == 87
@@ -218,7 +222,7 @@ async def test_seeking_crosses_parts_both_ways(board: MemoryBoard) -> None:
 
 async def test_it_plays_over_the_page_and_grows_with_the_recording(board: MemoryBoard) -> None:
     """A click on a card opens the player; a part that is sealed meanwhile lengthens it without a stop."""
-    board.rows = [incident(closed=None, clips=parts(1), snapshots=[snapshot(STILL)])]
+    board.rows = [incident(closed=None, clips=parts(2), snapshots=[snapshot(STILL)])]
     async with serving(board) as server, open_tab() as tab:
         page = tab.page
         await page.goto(server.address)
@@ -226,11 +230,13 @@ async def test_it_plays_over_the_page_and_grows_with_the_recording(board: Memory
         await page.locator(".shot-picture").click()
         await expect(page.locator("dialog.theatre")).to_be_visible()
         await page.wait_for_function(f"() => {PLAYER}.position > 0.2")
-        await expect(page.locator(".player-time")).to_contain_text("/ 0:03")
-        board.rows = [incident(closed=None, clips=parts(2), snapshots=[snapshot(STILL)])]
         await expect(page.locator(".player-time")).to_contain_text("/ 0:05")
-        assert await page.evaluate(f"{PLAYER}.playing")
-        await page.wait_for_function(f"() => {PLAYER}.part === 1 && {PLAYER}.position > 3.2")
+        await page.evaluate(f"{PLAYER}.seek(3.1)")
+        await page.wait_for_function(f"() => {PLAYER}.part === 1")
+        board.rows = [incident(closed=None, clips=parts(3), snapshots=[snapshot(STILL)])]
+        await expect(page.locator(".player-time")).to_contain_text("/ 0:06")
+        assert await page.evaluate(f"{PLAYER}.part > 0 && {PLAYER}.playing")
+        await page.wait_for_function(f"() => {PLAYER}.part === 2 && {PLAYER}.position > 5.2")
         await page.keyboard.press("Escape")
         await expect(page.locator("dialog.theatre")).to_be_hidden()
         await expect(page.locator("edged-player")).to_have_count(0)

@@ -378,6 +378,34 @@ async def test_the_server_stops_although_pages_are_open(board: MemoryBoard, sess
     await again.stop()
 
 
+async def test_live_pages_end_first_when_the_server_stops(session: aiohttp.ClientSession) -> None:
+    """A live page, which never ends by itself, hangs up at once; an answer under way is still given."""
+    asked, release = asyncio.Event(), asyncio.Event()
+
+    class Slow(MemoryBoard):
+        async def picture(self, camera: str) -> bytes | None:
+            asked.set()
+            await release.wait()
+            return b"late"
+
+    async def fetch() -> bytes:
+        async with session.get(f"{server.address}/pictures/front.jpg") as answer:
+            return await answer.read()
+
+    server = StatusServer(Slow(), SETTINGS, SuperviseSettings())
+    await server.start()
+    async with session.get(f"{server.address}/events") as live:
+        await Listener(live).next()
+        picture = asyncio.create_task(fetch())
+        await asked.wait()
+        stopping = asyncio.create_task(server.stop())
+        with contextlib.suppress(aiohttp.ClientError):
+            await live.content.read()
+        release.set()
+        assert await picture == b"late"
+    await stopping
+
+
 async def test_stopping_what_never_started(board: MemoryBoard) -> None:
     """A taken port fails with OSError, and stopping such a server is harmless."""
     first = StatusServer(board, SETTINGS, SuperviseSettings())
