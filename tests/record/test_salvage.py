@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,9 @@ from tests.record.stage import DESTINATIONS, INCIDENT, shown, stage
 from tests.simloop import START
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from edged.base.clock import Clock
     from edged.outbox.store import Outbox
     from tests.simloop import SimClock, Simulate
 
@@ -43,10 +47,14 @@ async def crash(clock: SimClock, state: Path, *, seconds: float = 12.0) -> None:
         await asyncio.sleep(0.5)
 
 
-async def recovered(clock: SimClock, state: Path) -> tuple[SalvageReport, Outbox]:
+@asynccontextmanager
+async def recovered(clock: Clock, state: Path) -> AsyncIterator[tuple[SalvageReport, Outbox]]:
     """Open the state directory as the next run does."""
     outbox = await open_outbox(state / "outbox.db", clock)
-    return await salvage(outbox, Spool(state), DESTINATIONS), outbox
+    try:
+        yield await salvage(outbox, Spool(state), DESTINATIONS), outbox
+    finally:
+        await outbox.close()
 
 
 def directory_of(state: Path) -> Path:
@@ -61,23 +69,21 @@ def test_an_unsealed_part_is_sealed_queued_and_its_incident_closed(simulate: Sim
     async def scene(clock: SimClock) -> None:
         await crash(clock, state_dir)
         await asyncio.sleep(3600.0)
-        report, outbox = await recovered(clock, state_dir)
-        assert (report.parts, report.closed, report.imported, report.strange) == (1, 1, 0, 0)
-        (clip,) = await outbox.clips_of(INCIDENT)
-        assert clip.sha256 == hashlib.sha256(clip.path.read_bytes()).hexdigest()
-        assert clip.start.mono == pytest.approx(BEGIN)
-        assert shown(clip.path) == pytest.approx(12 * RATE, abs=RATE)
-        incident = await outbox.incident(INCIDENT)
-        assert incident is not None
-        assert incident.recovered
-        assert incident.closed is not None
-        assert incident.closed.mono == pytest.approx(BEGIN + 12.0, abs=1.0)
-        kinds = [delivery.kind for delivery in await outbox.deliveries_of(INCIDENT)]
-        assert sorted(kinds) == sorted([*[DeliveryKind.ALERT] * 2, DeliveryKind.CLIP, DeliveryKind.SNAPSHOT])
-        await outbox.close()
-        again, outbox = await recovered(clock, state_dir)
-        assert again == SalvageReport()
-        await outbox.close()
+        async with recovered(clock, state_dir) as (report, outbox):
+            assert (report.parts, report.closed, report.imported, report.strange) == (1, 1, 0, 0)
+            (clip,) = await outbox.clips_of(INCIDENT)
+            assert clip.sha256 == hashlib.sha256(clip.path.read_bytes()).hexdigest()
+            assert clip.start.mono == pytest.approx(BEGIN)
+            assert shown(clip.path) == pytest.approx(12 * RATE, abs=RATE)
+            incident = await outbox.incident(INCIDENT)
+            assert incident is not None
+            assert incident.recovered
+            assert incident.closed is not None
+            assert incident.closed.mono == pytest.approx(BEGIN + 12.0, abs=1.0)
+            kinds = [delivery.kind for delivery in await outbox.deliveries_of(INCIDENT)]
+            assert sorted(kinds) == sorted([*[DeliveryKind.ALERT] * 2, DeliveryKind.CLIP, DeliveryKind.SNAPSHOT])
+        async with recovered(clock, state_dir) as (again, _):
+            assert again == SalvageReport()
 
     simulate(scene)
 
@@ -94,14 +100,13 @@ def test_a_part_cut_off_anywhere_keeps_its_whole_fragments(simulate: Simulate, s
         (directory / "part-003.mp4").write_bytes(part.read_bytes()[:300])
         (directory / "incident.json.new").write_bytes(b"half")
         (directory / "notes.txt").write_bytes(b"someone's")
-        report, outbox = await recovered(clock, state_dir)
-        assert (report.parts, report.strange) == (1, 1)
-        (clip,) = await outbox.clips_of(INCIDENT)
-        assert 10 * RATE <= shown(clip.path) < 12 * RATE
-        assert clip.seconds == pytest.approx(shown(clip.path) / RATE, abs=0.01)
-        names = {path.name for path in directory.iterdir()}
-        assert names == {"part-001.mp4", "snapshot-1.jpg", "incident.json", "notes.txt"}
-        await outbox.close()
+        async with recovered(clock, state_dir) as (report, outbox):
+            assert (report.parts, report.strange) == (1, 1)
+            (clip,) = await outbox.clips_of(INCIDENT)
+            assert 10 * RATE <= shown(clip.path) < 12 * RATE
+            assert clip.seconds == pytest.approx(shown(clip.path) / RATE, abs=0.01)
+            names = {path.name for path in directory.iterdir()}
+            assert names == {"part-001.mp4", "snapshot-1.jpg", "incident.json", "notes.txt"}
 
     simulate(scene)
 
@@ -115,10 +120,12 @@ def test_a_snapshot_without_a_row_is_entered_and_a_torn_one_removed(simulate: Si
         jpeg = (directory / "snapshot-1.jpg").read_bytes()
         (directory / "snapshot-2.jpg").write_bytes(jpeg)
         (directory / "snapshot-3.jpg").write_bytes(jpeg[: len(jpeg) // 2])
-        _, outbox = await recovered(clock, state_dir)
-        assert [(picture.seq, picture.width) for picture in await outbox.snapshots_of(INCIDENT)] == [(1, 160), (2, 160)]
-        assert not (directory / "snapshot-3.jpg").exists()
-        await outbox.close()
+        async with recovered(clock, state_dir) as (_, outbox):
+            assert [(picture.seq, picture.width) for picture in await outbox.snapshots_of(INCIDENT)] == [
+                (1, 160),
+                (2, 160),
+            ]
+            assert not (directory / "snapshot-3.jpg").exists()
 
     simulate(scene)
 
@@ -137,20 +144,19 @@ def test_a_lost_database_is_rebuilt_from_the_files(simulate: Simulate, state_dir
             path.unlink()
         if not with_sidecar:
             (directory_of(state_dir) / "incident.json").unlink()
-        report, outbox = await recovered(clock, state_dir)
-        assert report.imported == 1
-        assert [clip.id for clip in await outbox.clips_of(INCIDENT)] == [clip.id for clip in before]
-        incident = await outbox.incident(INCIDENT)
-        assert incident is not None
-        assert incident.camera == "door"
-        assert incident.closed is not None
-        assert all(delivery.kind is not DeliveryKind.ALERT for delivery in await outbox.deliveries_of(INCIDENT))
-        alerts = [delivery for delivery in await outbox.deliveries() if delivery.kind is DeliveryKind.ALERT]
-        assert sorted(alert.destination for alert in alerts) == ["mail:a@example.org", "mail:b@example.org"]
-        notice = await outbox.notice(alerts[0].subject)
-        assert notice is not None
-        assert (notice.kind, notice.count, notice.incident) == (NoticeKind.RECOVERED, 1, INCIDENT)
-        await outbox.close()
+        async with recovered(clock, state_dir) as (report, outbox):
+            assert report.imported == 1
+            assert [clip.id for clip in await outbox.clips_of(INCIDENT)] == [clip.id for clip in before]
+            incident = await outbox.incident(INCIDENT)
+            assert incident is not None
+            assert incident.camera == "door"
+            assert incident.closed is not None
+            assert all(delivery.kind is not DeliveryKind.ALERT for delivery in await outbox.deliveries_of(INCIDENT))
+            alerts = [delivery for delivery in await outbox.deliveries() if delivery.kind is DeliveryKind.ALERT]
+            assert sorted(alert.destination for alert in alerts) == ["mail:a@example.org", "mail:b@example.org"]
+            notice = await outbox.notice(alerts[0].subject)
+            assert notice is not None
+            assert (notice.kind, notice.count, notice.incident) == (NoticeKind.RECOVERED, 1, INCIDENT)
 
     simulate(scene)
 
@@ -181,11 +187,10 @@ def test_what_is_proven_elsewhere_is_not_sent_again_after_a_lost_database(simula
             assert await sidecar.refresh(on.outbox, INCIDENT)
         for path in state_dir.glob("outbox.db*"):
             path.unlink()
-        _, outbox = await recovered(clock, state_dir)
-        (upload,) = await outbox.deliveries_for(clip.id)
-        assert (upload.state, upload.receipt) == ("done", receipt)
-        assert all(delivery.kind is not DeliveryKind.ALERT for delivery in await outbox.deliveries())
-        await outbox.close()
+        async with recovered(clock, state_dir) as (_, outbox):
+            (upload,) = await outbox.deliveries_for(clip.id)
+            assert (upload.state, upload.receipt) == ("done", receipt)
+            assert all(delivery.kind is not DeliveryKind.ALERT for delivery in await outbox.deliveries())
 
     simulate(scene)
 
@@ -195,13 +200,12 @@ def test_a_sidecar_is_not_written_where_retention_was(simulate: Simulate, state_
 
     async def scene(clock: SimClock) -> None:
         await crash(clock, state_dir)
-        _, outbox = await recovered(clock, state_dir)
-        directory = directory_of(state_dir)
-        directory.rename(state_dir / "elsewhere")
-        assert not await sidecar.refresh(outbox, INCIDENT)
-        assert not await sidecar.refresh(outbox, "f" * 32)
-        assert not directory.exists()
-        await outbox.close()
+        async with recovered(clock, state_dir) as (_, outbox):
+            directory = directory_of(state_dir)
+            directory.rename(state_dir / "elsewhere")
+            assert not await sidecar.refresh(outbox, INCIDENT)
+            assert not await sidecar.refresh(outbox, "f" * 32)
+            assert not directory.exists()
 
     simulate(scene)
 
@@ -217,10 +221,9 @@ def test_a_damaged_sidecar_or_one_of_another_incident_is_not_believed(simulate: 
             for path in state_dir.glob("outbox.db*"):
                 path.unlink()
             (directory / "incident.json").write_bytes(damaged)
-            report, outbox = await recovered(clock, state_dir)
-            assert (report.imported, report.parts) == (1, 1)
-            assert [incident.id for incident in await outbox.incidents()] == [INCIDENT]
-            await outbox.close()
+            async with recovered(clock, state_dir) as (report, outbox):
+                assert (report.imported, report.parts) == (1, 1)
+                assert [incident.id for incident in await outbox.incidents()] == [INCIDENT]
 
     simulate(scene)
 
@@ -232,10 +235,9 @@ def test_a_directory_that_says_nothing_is_left_alone(simulate: Simulate, state_d
         directory = state_dir / "clips" / "2026-05-29" / "holiday"
         directory.mkdir(parents=True)
         (directory / "snapshot-1.jpg").write_bytes(b"someone's")
-        report, outbox = await recovered(clock, state_dir)
-        assert report == SalvageReport(strange=1)
-        assert (directory / "snapshot-1.jpg").read_bytes() == b"someone's"
-        await outbox.close()
+        async with recovered(clock, state_dir) as (report, _):
+            assert report == SalvageReport(strange=1)
+            assert (directory / "snapshot-1.jpg").read_bytes() == b"someone's"
 
     simulate(scene)
 
@@ -260,14 +262,12 @@ async def test_kill_9_at_any_moment_costs_at_most_two_seconds(
         told, _ = process.communicate()
     packets_written = int(told.split(b"\n")[-2]) if told.count(b"\n") else 0
     written = [path.name for path in sorted(directory_of(state_dir).glob("part-*.mp4"))]
-    outbox = await open_outbox(state_dir / "outbox.db", SystemClock())
-    await salvage(outbox, Spool(state_dir), DESTINATIONS)
-    clips = await outbox.clips_of("a" * 32)
-    assert [clip.path.name for clip in clips] in (written, written[:-1])
-    for clip in clips:
-        assert shown(clip.path) == pytest.approx(clip.seconds * RATE, abs=0.5)
-        assert clip.sha256 == hashlib.sha256(clip.path.read_bytes()).hexdigest()
-    assert sum(shown(clip.path) for clip in clips) >= packets_written - RATE
-    assert [delivery.kind for delivery in await outbox.deliveries_of("a" * 32)].count(DeliveryKind.ALERT) == 1
-    assert await outbox.unclosed_incidents() == ()
-    await outbox.close()
+    async with recovered(SystemClock(), state_dir) as (_, outbox):
+        clips = await outbox.clips_of("a" * 32)
+        assert [clip.path.name for clip in clips] in (written, written[:-1])
+        for clip in clips:
+            assert shown(clip.path) == pytest.approx(clip.seconds * RATE, abs=0.5)
+            assert clip.sha256 == hashlib.sha256(clip.path.read_bytes()).hexdigest()
+        assert sum(shown(clip.path) for clip in clips) >= packets_written - RATE
+        assert [delivery.kind for delivery in await outbox.deliveries_of("a" * 32)].count(DeliveryKind.ALERT) == 1
+        assert await outbox.unclosed_incidents() == ()
