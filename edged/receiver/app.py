@@ -15,6 +15,7 @@ from aiohttp import web
 
 from edged.base import log as logs
 from edged.base.clock import SystemClock
+from edged.base.errors import EdgedError
 from edged.base.lock import hold
 from edged.base.pages.pages import Assets
 from edged.base.secret import reveal
@@ -76,7 +77,11 @@ async def _until_told(config: ReceiverConfig) -> int:
 
 @contextlib.asynccontextmanager
 async def serve(config: ReceiverConfig, clock: Clock | None = None) -> AsyncIterator[Serving]:
-    """Serve while the context lasts. Raises ConfigError (a secret is missing), OSError (port taken, disk refuses)."""
+    """Serve while the context lasts.
+
+    Raises EdgedError that says what to do: a secret is missing, the port is taken, the state directory can't be
+    used or is in use, the database is damaged or newer than this edged.
+    """
     async with contextlib.AsyncExitStack() as stack:
         assets = await asyncio.to_thread(Assets, HERE / "static")
         world = await _build(config, assets, clock or SystemClock(), stack)
@@ -96,8 +101,12 @@ async def serve(config: ReceiverConfig, clock: Clock | None = None) -> AsyncIter
         stack.push_async_callback(runner.cleanup)
         stack.callback(world.uploads.turns.stop)
         host, port = config.address()
-        site = web.TCPSite(runner, host, port)
-        await site.start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise EdgedError(
+                f"can't listen on {config.listen}: {error.strerror}; choose another address in listen"
+            ) from error
         tasks = await _loops(world)
         stack.push_async_callback(_end, tasks)
         yield Serving(port=runner.addresses[0][1], world=world)
@@ -151,10 +160,14 @@ def _http_log() -> logging.Logger:
 
 async def _build(config: ReceiverConfig, assets: Assets, clock: Clock, stack: contextlib.AsyncExitStack) -> World:
     vault = Vault(config.state)
-    await asyncio.to_thread(vault.prepare)
+    try:
+        await asyncio.to_thread(vault.prepare)
+    except OSError as error:
+        raise EdgedError(f"{error.filename or config.state} can't be used: {error.strerror}; see state") from error
     stack.enter_context(hold(vault.lock))
     store = await open_store(vault.database)
     stack.push_async_callback(store.database.close)
+    await store.database.quick_check()
     registry = Registry(store.database)
     tokens = {name: await asyncio.to_thread(reveal, token, f"tokens.{name}") for name, token in config.tokens.items()}
     sessions = Sessions(await registry.secret("sessions"), config.login.session)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
 
 from edged.base.pages.pages import SECURITY_HEADERS
+from edged.receiver.uploads import FULL_PAUSE
 from edged.receiver.world import world_of
 from edged.wire import faults, signing, tus
 from edged.wire.faults import FaultError
@@ -61,6 +64,11 @@ def _fault_of(request: web.Request, error: Exception) -> FaultError:
             return FaultError(faults.IDLE)
         case web.RequestPayloadError():
             return FaultError(faults.BAD_REQUEST, "the body is malformed")
+        case (
+            OSError(errno=errno.ENOSPC | errno.EDQUOT) | sqlite3.OperationalError(sqlite_errorcode=sqlite3.SQLITE_FULL)
+        ):
+            log.error("storage full", method=request.method, path=request.path)
+            return FaultError(faults.FULL, retry_after=FULL_PAUSE)
     log.error("request failed", method=request.method, path=request.path, exc_info=error)
     return FaultError(faults.INTERNAL)
 

@@ -7,7 +7,6 @@ is interrupted in between is taken up again by the next request for the upload, 
 from __future__ import annotations
 
 import asyncio
-import errno
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -36,10 +35,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+FULL_PAUSE = 600.0  # seconds after which a client may look whether there is space again
 UNANNOUNCED = "0" * 64  # stands for the digest where a foreign client announced none
 
 _PROLONG = 0.02  # of an upload's life may pass before its new expiry is written down
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,10 +178,6 @@ class Uploads:
         try:
             room = before.length - before.offset
             await receive(body, tail, room=room, idle=self._limits.idle, turn=turn)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise FaultError(faults.FULL, retry_after=600.0) from error
-            raise
         finally:
             self._digests[before.id] = (digest, before.offset + tail.hashed)
 
@@ -214,7 +209,7 @@ class Uploads:
 
     async def _check_space(self, needed: int) -> None:
         if await asyncio.to_thread(self._vault.free) - needed < self._limits.reserve:
-            raise FaultError(faults.FULL, retry_after=600.0)
+            raise FaultError(faults.FULL, retry_after=FULL_PAUSE)
 
     def _check_type(self, content_type: str) -> None:
         if not accepts(self._limits.types, content_type):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,8 @@ from edged.wire import receipt
 from tests.receiver.client import Device, manifest_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edged.receiver.app import Serving
     from edged.receiver.settings import ReceiverConfig
 
@@ -53,6 +56,23 @@ async def test_logins(config: ReceiverConfig) -> None:
     await admin.remove_user(config, "ann")
     assert await admin.list_users(config) == []
     assert stat.S_IMODE((config.state / "receiver.db").stat().st_mode) == 0o600
+
+
+async def test_a_taken_port_is_told(config: ReceiverConfig, receiver: Serving, tmp_path: Path) -> None:
+    """With the setting to change."""
+    (tmp_path / "other").mkdir(mode=0o700)
+    second = replace(config, state=tmp_path / "other", listen=f"127.0.0.1:{receiver.port}")
+    with pytest.raises(EdgedError, match="choose another address in listen"):
+        async with serve(second):
+            pass
+
+
+async def test_a_state_directory_that_is_a_file_is_told(config: ReceiverConfig, tmp_path: Path) -> None:
+    """With the setting to change."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EdgedError, match="see state"):
+        async with serve(replace(config, state=tmp_path / "file" / "state")):
+            pass
 
 
 async def test_two_receivers_can_not_share_a_directory(config: ReceiverConfig, receiver: Serving) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from edged.receiver import admin, guard
 from edged.receiver.app import Serving, serve
 from edged.receiver.sessions import COOKIE
 from edged.receiver.settings import LoginSettings
-from edged.wire import faults
+from edged.wire import faults, signing
 from edged.wire.faults import FaultError
 from tests.receiver.client import manifest_of
 
@@ -152,6 +153,19 @@ async def test_a_removed_account_is_out_at_once(receiver: Serving, shop: Device)
             assert response.headers["Location"] == "/login?next=/"
 
 
+def database_full() -> sqlite3.OperationalError:
+    """Return the error of a real database that may not grow."""
+    database = sqlite3.connect(":memory:")
+    try:
+        database.execute("PRAGMA max_page_count = 1")
+        database.execute("CREATE TABLE a (b)")
+    except sqlite3.OperationalError as error:
+        return error
+    finally:
+        database.close()
+    raise AssertionError("it grew")
+
+
 @pytest.mark.parametrize(
     ("error", "fault"),
     [
@@ -161,11 +175,30 @@ async def test_a_removed_account_is_out_at_once(receiver: Serving, shop: Device)
         (TimeoutError(), faults.IDLE),
         (web.RequestPayloadError(), faults.BAD_REQUEST),
         (OSError(5, "Input/output error"), faults.INTERNAL),
+        (OSError(28, "No space left on device"), faults.FULL),
+        (database_full(), faults.FULL),
+        (sqlite3.OperationalError("database is locked"), faults.INTERNAL),
     ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.code,
+    ids=repr,
 )
 def test_every_error_has_its_fault(error: Exception, fault: faults.Fault) -> None:
     """The border's table."""
     told = guard._fault_of(make_mocked_request("GET", "/"), error)
     assert told.fault is fault
     assert "Input/output" not in str(told)
+
+
+async def test_a_link_opens_its_own_files_only(shop: Device) -> None:
+    """Not another incident's with the same signature, and nothing once it has expired."""
+    ids = {}
+    for incident in ("i1", "i2"):
+        data = incident.encode()
+        created = await shop.create(manifest_of(data, incident=incident, opened=5.0))
+        ids[incident] = created.headers["Location"].rpartition("/")[2]
+        await shop.patch(created.headers["Location"], 0, data)
+    path, _, query = signing.sign_link(key=shop.key, device="shop", incident="i1", until=shop.now + 60).partition("?")
+    late = signing.sign_link(key=shop.key, device="shop", incident="i1", until=shop.now - 60).partition("?")[2]
+    cases = [(f"{ids['i1']}?{query}", 200), (f"{ids['i2']}?{query}", 404), (f"{ids['i1']}?{late}", 404)]
+    for tail, status in cases:
+        async with shop._session.get(f"{shop.url}{path}/{tail}") as response:
+            assert response.status == status
