@@ -30,18 +30,22 @@ name = "Demo receiver"
 style = "json"
 """
 
+CAMERAS = f"""\
+[cameras.{CAMERA}]
+url = "{FOOTAGE}"
+loop = true
+"""
+
 _DEVICE = """\
 [device]
 name = "{device}"
 site = "Demo"
 state = "{out}/device"
 
-[cameras.{camera}]
-url = "{footage}"
-loop = true
-
+{cameras}
 [alerts]
 recipients = ["{recipient}"]
+cooldown = "{cooldown}"
 
 [mail]
 sender = "edged demo <device@demo.invalid>"
@@ -106,8 +110,11 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def prepare(out: Path, mail_port: int) -> Stage:
-    """Make the directory (emptying an earlier demo's), write both configurations, make the key and the login."""
+def prepare(out: Path, mail_port: int, cameras: str = CAMERAS, cooldown: str = "60s") -> Stage:
+    """Make the directory (emptying an earlier demo's), write both configurations, make the key and the login.
+
+    `cameras` holds the cameras' tables of the device's configuration.
+    """
     if (out / _MARK).exists():
         shutil.rmtree(out)
     elif out.exists() and any(out.iterdir()):
@@ -121,8 +128,8 @@ def prepare(out: Path, mail_port: int) -> Stage:
         _DEVICE.format(
             out=out,
             device=DEVICE,
-            camera=CAMERA,
-            footage=FOOTAGE,
+            cameras=cameras,
+            cooldown=cooldown,
             recipient=RECIPIENT,
             mail=mail_port,
             port=receiver_port,
@@ -142,15 +149,15 @@ def _admin(out: Path, *words: str, stdin: str = "") -> str:
     return done.stdout.strip()
 
 
-async def start(stage: Stage) -> None:
-    """Start the receiver, wait until it answers, start the device."""
+async def start(stage: Stage, **environment: str) -> None:
+    """Start the receiver, wait until it answers, start the device with more `environment` variables."""
     stage.receiver = await asyncio.create_subprocess_exec(
         EDGED, "receive", "--config", stage.out / "receiver.toml", stderr=(stage.out / "receiver.log").open("wb")
     )
     await _answering(stage.receiver_port, stage.receiver)
     stage.device = await asyncio.create_subprocess_exec(
         *(EDGED, "run", "--config", stage.out / "edged.toml"),
-        env={**os.environ, "EDGED_DEMO_KEY": stage.key},
+        env={**os.environ, "EDGED_DEMO_KEY": stage.key, **environment},
         stderr=asyncio.subprocess.PIPE,
         limit=1024 * 1024,
     )
