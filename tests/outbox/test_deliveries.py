@@ -44,7 +44,7 @@ async def again(outbox: Outbox, delivery: Delivery) -> Delivery:
 # ------------------------------------------------------------------------------------------------ claiming
 
 
-async def test_value_decides_the_order(outbox: Outbox, make: Maker) -> None:
+async def test_value_decides_the_order(outbox: Outbox, make: Maker, clock: HandClock) -> None:
     """Snapshots go before clips, clips before documents, whatever was entered first; equals in the order of commit."""
     document = make.document()
     await outbox.add_document(document, document_drafts(document, TO_RECEIVER, priority=9))
@@ -57,9 +57,10 @@ async def test_value_decides_the_order(outbox: Outbox, make: Maker) -> None:
         await outbox.add_clip(clip, clip_drafts(clip, TO_RECEIVER))
         await outbox.add_snapshot(snapshot, snapshot_drafts(snapshot, TO_RECEIVER))
         subjects.append((snapshot.id, clip.id))
+        clock.at += 7.0
     wanted = [*(s for s, _ in subjects), *(c for _, c in subjects), urgent.id, document.id]
     got = []
-    while delivery := await outbox.next_delivery(Lane.BULK, 100.0):
+    while delivery := await outbox.next_delivery(Lane.BULK, 200.0):
         got.append(delivery.subject)
         await outbox.complete(delivery.id, None)
     assert got == wanted
@@ -253,6 +254,19 @@ async def test_only_a_receipt_about_the_very_bytes_proves(
     assert (counts.proven, counts.sent) == ((1, 0) if proven else (0, 1))
     (file,) = await outbox.kept_files()
     assert (file.proven is not None) == proven
+
+
+async def test_a_folder_s_copy_does_not_stand_in_for_the_receiver(outbox: Outbox, make: Maker) -> None:
+    """A proven copy in a folder makes a file proven only where no receiver was to have it."""
+    delivery = await one(outbox, make, Destinations(receiver=True, folders=("usb",)))
+    upload, copy = await outbox.deliveries_for(delivery.subject)
+    alone = await one(outbox, make, Destinations(folders=("usb",)))
+    for each in (copy, alone):
+        await outbox.complete(each.id, receipt(each.key, proof=Proof.READBACK))
+    both, only = await outbox.kept_files()
+    assert (both.proven, only.proven) == (None, make.now())
+    await outbox.complete(upload.id, receipt(upload.key))
+    assert (await outbox.kept_files())[0].proven == make.now()
 
 
 async def test_a_lost_file_is_entered_once(outbox: Outbox, make: Maker) -> None:

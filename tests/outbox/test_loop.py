@@ -100,6 +100,8 @@ async def test_the_sweep_queues_what_was_missed(outbox: Outbox, spool: Spool, ma
     assert await sweep(outbox, spool, Destinations(), clock) == Findings()
     assert await sweep(outbox, spool, HERE, clock) == Findings(queued=3)
     assert await sweep(outbox, spool, HERE, clock) == Findings()
+    # a folder that is configured later gets what comes from then on
+    assert await sweep(outbox, spool, replace(HERE, folders=("usb",)), clock) == Findings()
     wanted = [*snapshot_drafts(snapshot, HERE), *clip_drafts(clip, HERE), *document_drafts(document, HERE)]
     found = {(each.key, each.kind, each.priority, each.size) for each in await outbox.deliveries()}
     assert found == {(each.key, each.kind, each.priority, each.size) for each in wanted}

@@ -38,14 +38,18 @@ async def test_a_sound_outbox_is_opened_as_it_is(state_dir: Path, clock: HandClo
     await outbox.close()
 
 
-@pytest.mark.parametrize("damage", ["overwritten", "truncated", "no database"])
+@pytest.mark.parametrize("damage", ["one page", "overwritten", "truncated", "no database"])
 async def test_a_damaged_outbox_is_set_aside(state_dir: Path, clock: HandClock, make: Maker, damage: str) -> None:
     """The damaged file is kept under another name, a fresh one is opened, and `rebuilt` says so."""
     await filled(state_dir, clock, make)
     path = state_dir / "outbox.db"
     size = path.stat().st_size
+    page = _root_page(path, "losses")  # a table that opening does not touch
     with path.open("r+b") as file:
-        if damage == "overwritten":
+        if damage == "one page":
+            file.seek((page - 1) * 1024)
+            file.write(b"\xee" * 1024)
+        elif damage == "overwritten":
             file.seek(8 * 1024)
             file.write(b"\xee" * (size - 9 * 1024))
         elif damage == "truncated":
@@ -59,6 +63,13 @@ async def test_a_damaged_outbox_is_set_aside(state_dir: Path, clock: HandClock, 
     await outbox.close()
     (aside,) = state_dir.glob(f"outbox.db.corrupt-{round(clock.wall())}")
     assert aside.read_bytes() == broken
+
+
+def _root_page(path: Path, table: str) -> int:
+    connection = sqlite3.connect(path)
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    connection.close()
+    return int(page)
 
 
 def test_a_log_left_by_a_crash_goes_with_its_database(state_dir: Path) -> None:
