@@ -77,11 +77,6 @@ class Alarms:
         change = "UPDATE mail SET due = ?, error = ?, attempts = attempts + ? WHERE key = ?"
         await self._database.run(lambda db: db.execute(change, (due, error, int(refused), key)))
 
-    async def waiting(self) -> int:
-        """Return how many letters wait."""
-        (count,) = await self._database.read(lambda db: db.execute("SELECT count(*) FROM mail").fetchone())
-        return int(count)
-
 
 class AlarmLoop:
     """Sends the letters."""

@@ -42,11 +42,6 @@ class Turnstile:
             if not lane.visitors:
                 del self._lanes[upload]
 
-    @property
-    def busy(self) -> int:
-        """How many requests are inside or waiting."""
-        return sum(lane.visitors for lane in self._lanes.values())
-
     def stop(self) -> None:
         """Interrupt everybody and let nobody in any more."""
         self.stopping = True

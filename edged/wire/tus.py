@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from edged.wire import faults
@@ -76,14 +76,6 @@ def _decode(value: str) -> bytes:
 def format_expires(unix: float) -> str:
     """Return the Upload-Expires header (RFC 9110 date) for `unix` seconds."""
     return formatdate(unix, usegmt=True)
-
-
-def parse_expires(value: str) -> float | None:
-    """Return the Upload-Expires header in Unix seconds; None if it is no date."""
-    try:
-        return parsedate_to_datetime(value).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def check_version(headers: Mapping[str, str]) -> None:

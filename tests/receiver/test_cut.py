@@ -37,7 +37,7 @@ async def written(config: ReceiverConfig, location: str, least: int) -> None:
 
 async def taken_in(receiver: Serving) -> None:
     """Wait until a request works on an upload."""
-    while not receiver.world.uploads.turns.busy:
+    while not receiver.world.uploads.turns._lanes:
         await asyncio.sleep(0.005)
 
 

@@ -120,6 +120,12 @@ def with_mail(config: ReceiverConfig, port: int) -> ReceiverConfig:
     )
 
 
+async def waiting(alarms: Alarms) -> int:
+    """Return how many letters wait, due or not."""
+    (count,) = await alarms._database.read(lambda db: db.execute("SELECT count(*) FROM mail").fetchone())
+    return int(count)
+
+
 async def beat(registry: Registry, clock: Later) -> None:
     """Let the device be heard now."""
     await registry.note("shop", BEAT, heartbeat.pack(BEAT, [])[0], clock.wall())
@@ -133,12 +139,12 @@ async def test_alarm_and_all_clear(config: ReceiverConfig, registry: Registry, m
     await beat(registry, clock)
     watch = SilenceLoop(told, registry, alarms, clock)
     await watch.step()
-    assert await alarms.waiting() == 0
+    assert await waiting(alarms) == 0
     clock.ahead += 1000.0
     for _ in range(2):
         await watch.step()
         await SilenceLoop(told, registry, alarms, clock).step()
-    assert await alarms.waiting() == 2
+    assert await waiting(alarms) == 2
     while await sender.step():
         pass
     clock.ahead += 1000.0
@@ -154,7 +160,7 @@ async def test_alarm_and_all_clear(config: ReceiverConfig, registry: Registry, m
     assert all("shop" in subject for subject in subjects)
     assert len({mail.message["Message-ID"] for mail in mails}) == 4
     assert len(set(subjects)) == 2
-    assert await alarms.waiting() == 0
+    assert await waiting(alarms) == 0
 
 
 async def test_two_watches_tell_once(registry: Registry) -> None:
@@ -165,11 +171,11 @@ async def test_two_watches_tell_once(registry: Registry) -> None:
     assert await alarms.enter("shop", 5.0, [first])
     assert not await alarms.enter("shop", 6.0, [second])
     assert await alarms.next(0.0) == first
-    assert await alarms.waiting() == 1
+    assert await waiting(alarms) == 1
 
 
 @pytest.mark.parametrize(
-    ("fault", "waiting"),
+    ("fault", "kept"),
     [
         (Fault(stage="RCPT", reply="450 4.2.0 later"), 1),
         (Fault(stage="RCPT", reply="550 5.1.1 nobody"), 0),
@@ -179,7 +185,7 @@ async def test_two_watches_tell_once(registry: Registry) -> None:
     ids=["refused for now", "refused for good", "no answer", "no answer after the dot"],
 )
 async def test_a_mail_that_fails(
-    config: ReceiverConfig, registry: Registry, mailbox: Mailbox, fault: Fault, waiting: int
+    config: ReceiverConfig, registry: Registry, mailbox: Mailbox, fault: Fault, kept: int
 ) -> None:
     """It waits and goes out later with the same Message-ID, unless it was refused for good."""
     clock, told = Later(), with_mail(config, mailbox.port)
@@ -193,12 +199,12 @@ async def test_a_mail_that_fails(
     mailbox.faults = [fault]
     assert await sender.step()
     assert not await sender.step()  # it is not due again at once
-    assert await alarms.waiting() == waiting
+    assert await waiting(alarms) == kept
     mailbox.faults = []
     clock.ahead += 4000.0
-    assert await sender.step() == bool(waiting)
-    assert await alarms.waiting() == 0
-    assert len({mail.message["Message-ID"] for mail in mailbox.mails}) == waiting
+    assert await sender.step() == bool(kept)
+    assert await waiting(alarms) == 0
+    assert len({mail.message["Message-ID"] for mail in mailbox.mails}) == kept
 
 
 async def test_heartbeats_over_http(config: ReceiverConfig) -> None:
