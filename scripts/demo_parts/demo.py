@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from mail_catcher import MailCatcher
-from stage import DemoError, Stage, drain, prepare, start, stop
-from story import Story
-from verdict import collect_clips, examine
+
+from scripts.demo_parts.mail_catcher import MailCatcher
+from scripts.demo_parts.stage import DemoError, Stage, drain, prepare, start, stop
+from scripts.demo_parts.story import Story
+from scripts.demo_parts.verdict import collect_clips, examine
 
 if TYPE_CHECKING:
-    from verdict import Findings
+    from scripts.demo_parts.verdict import Findings
 
 
 def main() -> int:
@@ -79,9 +80,11 @@ async def _play(stage: Stage, seconds: float | None) -> dict[str, Any]:
 
 
 async def _tell(stage: Stage, device: asyncio.subprocess.Process) -> None:
+    if device.stderr is None:
+        raise DemoError("the device's log can't be read")
     story = Story()
     with (stage.out / "device.log").open("wb") as log:
-        async for raw in device.stderr or ():
+        async for raw in device.stderr:
             log.write(raw)
             if line := story.line(raw):
                 print(line, flush=True)

@@ -142,7 +142,7 @@ def prepare(out: Path, mail_port: int, cameras: str = CAMERAS, cooldown: str = "
 
 
 def _admin(out: Path, *words: str, stdin: str = "") -> str:
-    command = [EDGED, "receive", *words, "--config", out / "receiver.toml"]
+    command = [str(EDGED), "receive", *words, "--config", str(out / "receiver.toml")]
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DemoError(f"edged receive {' '.join(words)} failed: {done.stderr.strip()}")

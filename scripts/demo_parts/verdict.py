@@ -62,7 +62,7 @@ def examine(out: Path) -> Findings:
     )
 
 
-def _missing(device: list[tuple[str, str]], verified: set[str], told: set[str]) -> list[str]:
+def _missing(device: list[tuple[str, ...]], verified: set[str], told: set[str]) -> list[str]:
     lacks = [f"incident {incident[:8]} has no verified clip" for incident, _ in device if incident not in verified]
     lacks += [f"incident {incident[:8]} has no alert" for incident, held in device if not held and incident not in told]
     return lacks if device else ["there was no incident"]
