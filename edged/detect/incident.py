@@ -132,8 +132,7 @@ class IncidentMachine:
     # ------------------------------------------------------------------------------------------- transitions
 
     def _enough(self) -> bool:
-        newest = bool(self._recent[-1].regions)
-        return newest and sum(bool(motion.regions) for motion in self._recent) >= self._settings.evidence
+        return sum(bool(motion.regions) for motion in self._recent) >= self._settings.evidence
 
     def _begin(self) -> Event:
         moving = [motion for motion in self._recent if motion.regions]

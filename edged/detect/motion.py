@@ -49,7 +49,7 @@ _DIFFERENT = 0.65  # in normalised units: two thirds of the local spread, nearly
 _DEVIATIONS = 2.5  # and so many times the pixel's own mean deviation: a leaf has to leave its usual play
 _DENSITY = 0.4  # of a cell's pixels: noise is sparse, things are dense
 _MOMENT = 0.35  # seconds between the pictures compared: a slow walker moves a pixel or two
-_GAP = 3.0  # seconds without a picture, after which the view may be another
+_GAP = 3.0  # seconds without a picture (or back in time), after which the view may be another
 _SETTLED = 1.0  # seconds from the first picture, in which the background is a plain mean
 _LEARN = 4.0  # seconds in which the background follows what is not different: drifting sun, dusk
 _LEARN_DIFFERENT = 30.0  # seconds in which it follows what differs and moves: a person is not learned while passing
@@ -95,8 +95,8 @@ class MotionDetector:
         if model is None or model.normal.shape != picture.shape:
             self._begin(picture, frame.mono)
             return _motion(frame, (), 0.0, unsettled=True)
-        elapsed = min(max(frame.mono - model.last, 0.01), 1.0)  # a jump of the time stamps must not wipe the model
-        if frame.mono - model.last > _GAP:
+        elapsed = min(max(frame.mono - model.last, 0.01), 1.0)  # time that stands still must not stop the learning
+        if abs(frame.mono - model.last) > _GAP:
             self._settle_again(model, frame.mono)
         model.last = frame.mono
         _learn_noise(model, picture, elapsed)

@@ -24,7 +24,7 @@ class ZoneMap:
         masked = np.zeros(shape, dtype=bool)
         for polygon in masks.values():
             masked |= covered(polygon, shape)
-        self._zones = {name: covered(polygon, shape) & ~masked for name, polygon in zones.items()}
+        self._zones = {name: covered(polygon, shape) for name, polygon in zones.items()}
         self.counts: NDArray[np.bool_] = ~masked  # cells in which motion counts
         if zones:
             self.counts &= np.logical_or.reduce(list(self._zones.values()))

@@ -234,6 +234,14 @@ def test_an_order_that_a_stop_cuts_ends_now() -> None:
     assert (closed.mono, closed.keep_until) == (20.0, 20.0)
 
 
+def test_a_late_stop_makes_the_cuts_that_were_due() -> None:
+    """A stop after a long silence first tells what time alone had caused."""
+    one = machine()
+    one.start_manual(0.0, 720.0)
+    closed = [event.mono for event in one.close(700.0) if event.kind is EventKind.CLOSED]
+    assert closed == [300.0, 600.0, 700.0]
+
+
 class Scenes(RuleBasedStateMachine):
     """Frames, silence, orders and stops in any order."""
 

@@ -27,6 +27,13 @@ def test_a_faint_step_is_none(factor: float) -> None:
     assert not any(light.changes(BRIGHT * np.float32(1.0 if time < 8 else factor), time / 8, 0.0) for time in range(24))
 
 
+def test_a_step_below_the_noise_is_none() -> None:
+    """In the dark one luma step is a tenth of the light, and no more than rounding and gain make."""
+    light = LightWatch()
+    dark = np.full((90, 160), 10.0, dtype=np.float32)
+    assert not any(light.changes(dark + np.float32(time % 2), time / 8, 0.0) for time in range(24))
+
+
 def test_a_thing_that_fills_half_the_view_is_none() -> None:
     """Somebody close to the camera darkens a half, not the whole."""
     light = LightWatch()

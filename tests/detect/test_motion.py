@@ -43,6 +43,19 @@ def test_noise_that_rises_at_once_is_no_motion() -> None:
     assert moving(watch(12.0, gain, noise=1.0)) == []
 
 
+def test_noise_that_rises_before_a_bare_wall_is_no_motion() -> None:
+    """Where there is no texture, the noise itself must not pass for it."""
+    random = np.random.default_rng(5)
+
+    def gain(picture: Picture, time: float) -> Picture:
+        return picture + random.normal(0.0, 25.0, picture.shape).astype(np.float32) if time > 6.0 else picture
+
+    wall = np.full((HEIGHT, WIDTH), 128.0, dtype=np.float32)
+    motions = watch(12.0, gain, noise=1.0, background=wall)
+    assert moving(motions) == []
+    assert not any(motion.unsettled for motion in motions[16:])  # it is watched all the time
+
+
 @pytest.mark.parametrize("noise", [1.0, 6.0])
 @pytest.mark.parametrize("rate", [5.0, 8.0, 10.0])
 def test_a_thing_that_crosses_is_found_within_a_second_and_where_it_is(rate: float, noise: float) -> None:
@@ -203,6 +216,18 @@ def test_a_picture_of_another_size_starts_anew() -> None:
         detector.feed(frame)
     other = Frame(camera="yard", epoch=2, pts=0, mono=3.0, luma=np.zeros((240, 180), dtype=np.uint8))
     assert detector.feed(other).unsettled
+
+
+@pytest.mark.parametrize("jump", [-1000.0, 1000.0])
+def test_a_clock_that_is_set_starts_anew(jump: float) -> None:
+    """Time that jumps, back too, costs a second of settling and no more."""
+    detector = MotionDetector(DetectSettings())
+    before = [detector.feed(frame) for frame in frames(5.0, start=2000.0)]
+    after = [detector.feed(frame) for frame in frames(10.0, CROSSING, start=2000.0 + jump)]
+    assert moving(before) == []
+    assert after[0].unsettled
+    assert moving(after, 0.0, 2004.9 + jump) == []
+    assert moving(after, 2005.0 + jump, 2006.0 + jump)
 
 
 def test_time_stamps_that_jump_do_no_harm() -> None:
