@@ -90,7 +90,6 @@ def _jpeg(frame: VideoFrame, widest: int, quality: int) -> tuple[bytes, tuple[in
         height=height,
         format="bgr24",
         src_colorspace=colorspace,
-        src_color_range=frame.color_range or ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
         interpolation=Interpolation.AREA,
     )

@@ -389,6 +389,7 @@ def test_a_disk_that_hangs_neither_fills_the_memory_nor_loses_what_waits(simulat
                 await asyncio.gather(on.task, return_exceptions=True)
                 on.task = asyncio.ensure_future(on.recorder.run(Pulse("record", 60.0, clock)))
             assert on.recorder._unwritten == []
+            assert len(on.recorder._ring._tap._packets) == pytest.approx(5 * RATE, abs=3)
             gate.set_result(None)
             await playing
             await on.stop()
