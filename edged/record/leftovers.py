@@ -139,7 +139,7 @@ def _keep(path: Path, held: Contents, size: int) -> None:
 def _snapshot(path: Path) -> FoundSnapshot | None:
     """Return a snapshot that can be decoded; None for one that a crash has torn."""
     jpeg = path.read_bytes()
-    if not jpeg.rstrip(b"\x00").endswith(_JPEG_END):  # OpenCV would fill what is missing with grey
+    if not jpeg.endswith(_JPEG_END):  # OpenCV takes pages that never reached the disk (zeros) for a grey picture
         return None
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
     if picture is None:

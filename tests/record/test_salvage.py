@@ -119,7 +119,7 @@ def test_a_snapshot_without_a_row_is_entered_and_a_torn_one_removed(simulate: Si
         directory = directory_of(state_dir)
         jpeg = (directory / "snapshot-1.jpg").read_bytes()
         (directory / "snapshot-2.jpg").write_bytes(jpeg)
-        (directory / "snapshot-3.jpg").write_bytes(jpeg[:-40])
+        (directory / "snapshot-3.jpg").write_bytes(jpeg[:-200] + b"\0" * 200)
         async with recovered(clock, state_dir) as (_, outbox):
             assert [(picture.seq, picture.width) for picture in await outbox.snapshots_of(INCIDENT)] == [
                 (1, 160),
