@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
 import pytest
 
 from edged.base.clock import SystemClock
@@ -119,7 +121,9 @@ def test_a_snapshot_without_a_row_is_entered_and_a_torn_one_removed(simulate: Si
         directory = directory_of(state_dir)
         jpeg = (directory / "snapshot-1.jpg").read_bytes()
         (directory / "snapshot-2.jpg").write_bytes(jpeg)
-        (directory / "snapshot-3.jpg").write_bytes(jpeg[:-200] + b"\0" * 200)
+        noise = np.random.default_rng(1).integers(0, 255, (400, 600), dtype=np.uint8)
+        large = cv2.imencode(".jpg", noise)[1].tobytes()
+        (directory / "snapshot-3.jpg").write_bytes(large[:-8000] + b"\0" * 8000)
         async with recovered(clock, state_dir) as (_, outbox):
             assert [(picture.seq, picture.width) for picture in await outbox.snapshots_of(INCIDENT)] == [
                 (1, 160),
