@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import getpass
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _DEVICE_CONFIG = Path("/etc/edged/edged.toml")
 _RECEIVER_CONFIG = Path("/etc/edged/receiver.toml")
+_INTERRUPTED, _BROKEN_PIPE = 128 + 2, 128 + 13  # as a shell tells SIGINT and SIGPIPE
+_COPYING = 3600.0  # seconds that taking large files into the spool of a slow card may last
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,17 +31,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         code = run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output wants no more of it
+        code = _BROKEN_PIPE
     except ConfigError as error:
-        print(f"{options.config} can't be used:", file=sys.stderr)
-        for mistake in error.mistakes:
-            print(f"  {mistake}", file=sys.stderr)
+        _tell_mistakes(options.config, error)
         code = 2
     except EdgedError as error:
         print(f"edged: {error}", file=sys.stderr)
         code = 2
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"edged: {place}{error.strerror or error}", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt:
-        code = 130
+        code = _INTERRUPTED
     sys.exit(code)
+
+
+def _tell_mistakes(path: Path, error: ConfigError) -> None:
+    if [mistake.key for mistake in error.mistakes] == [""]:  # about the file as a whole, which it names
+        print(f"edged: {error}", file=sys.stderr)
+        return
+    print(f"edged: {path} can't be used:", file=sys.stderr)
+    for mistake in error.mistakes:
+        print(f"  {mistake}", file=sys.stderr)
 
 
 # ------------------------------------------------------------------------------------------- the grammar
@@ -169,7 +187,7 @@ def _record(options: argparse.Namespace) -> int:
 
 def _enqueue(options: argparse.Namespace) -> int:
     files = [str(path.resolve()) for path in options.files]
-    for row in _ask(options, "enqueue", {"files": files}):
+    for row in _ask(options, "enqueue", {"files": files}, timeout=_COPYING):
         print(f"{row['name']}  {row['size']} bytes  delivery {row['delivery']}")
     return 0
 
@@ -199,10 +217,11 @@ def _store_command(options: argparse.Namespace) -> int:
 def _store_args(options: argparse.Namespace) -> dict[str, Any]:
     if hasattr(options, "limit"):
         return {"limit": options.limit}
-    if getattr(options, "all", False):
+    wants_all = getattr(options, "all", False)
+    if wants_all == (options.id is not None):
+        raise EdgedError("name either the ID of a delivery, or --all")
+    if wants_all:
         return {"all": True}
-    if options.id is None:
-        raise EdgedError("name the ID of a delivery, or --all")
     return {"id": options.id}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from edged.supervise.settings import HttpSettings, SuperviseSettings
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")  # in file names, keys, metric labels and URLs
 
+_LONGEST_STATE = 107 - len("/control.sock")  # bytes: unix(7), sun_path
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceSettings:
@@ -32,9 +35,15 @@ class DeviceSettings:
     timezone: str = "UTC"
 
     def __post_init__(self) -> None:
-        """Refuse a name that can't be part of a file's name, or a zone that does not exist."""
+        """Refuse a name that can't be part of a file's name, a directory that can't be used, an unknown zone."""
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"name: {self.name!r} must be 1 to 32 small letters, digits and dashes")
+        if not self.state.is_absolute():
+            raise ValueError(
+                f"state: {str(self.state)!r} must begin with /, so that every command means the same place"
+            )
+        if len(os.fsencode(self.state)) > _LONGEST_STATE:
+            raise ValueError(f"state: is longer than {_LONGEST_STATE} bytes, too long for the control socket in it")
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError):

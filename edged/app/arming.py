@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -48,20 +48,27 @@ class Arming:
     async def load(self) -> None:
         """Take up the orders given before the last stop; a damaged file leaves the schedule in charge and says so."""
         try:
-            kept = json.loads(await asyncio.to_thread(self._path.read_text))
-            self._orders |= {name: order for name, order in kept.items() if name in self._orders}
+            self._orders |= _known(json.loads(await asyncio.to_thread(self._path.read_text)), self._orders)
         except FileNotFoundError:
             return
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             log.warning("arming orders unreadable, following the schedule", file=str(self._path), reason=str(error))
 
     async def order(self, order: Order, camera: str | None) -> dict[str, bool]:
-        """Give an order for one camera, or for all; return what holds now by camera."""
+        """Give an order for one camera, or for all; return what holds now by camera.
+
+        Raises EdgedError: there is no such order or camera, or it can't be kept and so is not followed either.
+        """
+        if order not in get_args(Order):
+            raise EdgedError(f"{order!r} is no order; known: {', '.join(get_args(Order))}")
         if camera is not None and camera not in self._orders:
             raise EdgedError(f"there is no camera {camera!r}; known: {', '.join(self._orders)}")
-        for name in self._orders if camera is None else (camera,):
-            self._orders[name] = order
-        await asyncio.to_thread(replace_synced, self._path, json.dumps(self._orders).encode())
+        orders = self._orders | dict.fromkeys(self._orders if camera is None else (camera,), order)
+        try:
+            await asyncio.to_thread(replace_synced, self._path, json.dumps(orders).encode())
+        except OSError as error:
+            raise EdgedError(f"{self._path} can't be written, nothing was changed: {error.strerror}") from error
+        self._orders = orders
         log.info("arming ordered", order=order, camera=camera or "all")
         return {name: self.is_armed(name) for name in self._orders}
 
@@ -72,3 +79,14 @@ class Arming:
     def why_silent(self, incident: Incident) -> str:
         """Return "disarmed" when the incident raises no alert for that reason, else ""; a person's own always does."""
         return "" if incident.kind == "manual" or self.is_armed(incident.camera) else "disarmed"
+
+
+def _known(kept: Any, cameras: Iterable[str]) -> dict[str, Order]:
+    """Return the orders of `cameras` in the file's content; ValueError when it is none of ours."""
+    if not isinstance(kept, dict):
+        raise ValueError("it holds no orders")
+    orders = {name: kept[name] for name in cameras if name in kept}
+    for name, order in orders.items():
+        if order not in get_args(Order):
+            raise ValueError(f"{order!r} is no order for camera {name}")
+    return orders

@@ -14,12 +14,13 @@ import threading
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edged.app.client import owner
 from edged.app.trial import mail_trial, upload_trial
 from edged.base.clock import SystemClock
 from edged.base.disk import write_synced
-from edged.base.errors import AlreadyRunningError, ConfigError, CredentialsError, EdgedError
+from edged.base.errors import ConfigError, CredentialsError, EdgedError
 from edged.base.secret import reveal
 from edged.capture.backend import backend
 from edged.channels.smtp import check as check_relay
@@ -27,6 +28,7 @@ from edged.channels.smtp import resolve
 from edged.model import Frame, Packet
 from edged.outbox.opening import examine_outbox
 from edged.outbox.spool import Spool
+from edged.push.targets.folder import require
 from edged.push.trial import check_receiver
 from edged.settings import check_secrets, load_device
 from edged.supervise.control import call
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from edged.base.clock import Clock
     from edged.capture.camera import Camera
+    from edged.push.settings import FolderSettings
     from edged.settings import CameraSection, DeviceConfig
 
 _CAMERA_WAIT = 20.0  # seconds for the first packet and picture
@@ -80,17 +83,14 @@ async def check_all(path: Path, *, send: bool) -> list[Row]:
     clock = SystemClock()
     rows = [Row(level=Level.OK, what="configuration", text=f"{path} is complete and consistent")]
     spool = Spool(config.device.state)
-    running = await _running(spool)
-    rows += await _state(spool, running)
+    cameras = await _seen_by_daemon(spool)
     looks: list[Awaitable[Row]] = [
+        _guarded("state directory", _state(spool, running=cameras is not None)),
         _guarded("database", _database(spool)),
-        *(_guarded(f"camera {name}", _camera(name, each, spool, running)) for name, each in config.cameras.items()),
+        *(_guarded(f"camera {name}", _camera(name, each, cameras or {})) for name, each in config.cameras.items()),
         _guarded("receiver", _receiver(config, clock)),
         *(_guarded("mail", _relay(config, number, clock)) for number in range(len(config.mail.relays))),
-        *(
-            _guarded(f"folder {name}", _folder(folder.path, folder.require_mount))
-            for name, folder in config.folders.items()
-        ),
+        *(_guarded(f"folder {name}", _folder(f"folder {name}", folder)) for name, folder in config.folders.items()),
     ]
     rows += await asyncio.gather(*looks)
     rows += [_people(config), _clock(clock)]
@@ -110,6 +110,7 @@ async def _guarded(what: str, look: Awaitable[Row]) -> Row:
 
 
 _HINTS = {
+    "state": "make device.state a directory of the user that runs edged, on a disk with room",
     "database": "stop edged; at its next start it sets the file aside and rebuilds it from the clips",
     "camera": "look at its power, its address and its password; try the url with a player",
     "receiver": "look at receiver.url, the network and the receiver's own log",
@@ -121,34 +122,48 @@ _HINTS = {
 # ------------------------------------------------------------------------------------------- the state directory
 
 
-async def _running(spool: Spool) -> bool:
-    """Return whether a daemon holds the state directory."""
-    if not await asyncio.to_thread(spool.root.is_dir):
-        return False
-    with contextlib.suppress(OSError, EdgedError):
-        await call(spool.control, "status", {})
-        return True
-    return False
-
-
-async def _state(spool: Spool, running: bool) -> list[Row]:
+async def _seen_by_daemon(spool: Spool) -> dict[str, Any] | None:
+    """Return what a running daemon says of its cameras, None when none answers."""
     try:
-        seconds = await asyncio.to_thread(_write_and_sync, spool)
-    except (AlreadyRunningError, OSError) as error:
-        hint = f"make {spool.root} a directory of the user that runs edged, on a disk with room"
-        return [Row(level=Level.ERROR, what="state directory", text=str(error), hint=hint)]
+        seen: dict[str, Any] = await call(spool.control, "status", {})
+    except (OSError, EdgedError):
+        return None
+    return seen
+
+
+async def _state(spool: Spool, *, running: bool) -> Row:
+    what = "state directory"
+    home = await asyncio.to_thread(_home, spool.root)
+    if home != spool.root:
+        return Row(level=Level.OK, what=what, text=f"there is none yet: the first start makes it in {home}")
+    stranger = await asyncio.to_thread(owner, spool.root)
+    if stranger:
+        hint = "run edged check as that user: only then it shows what edged itself may do"
+        return Row(level=Level.WARN, what=what, text=f"{spool.root} belongs to {stranger}", hint=hint)
+    seconds = await asyncio.to_thread(_write_and_sync, spool.root)
     space = await asyncio.to_thread(spool.space)
     text = f"{spool.root} is writable, a sync takes {seconds * 1000:.0f} ms, {space.free / 1e9:.1f} GB free"
     text += "; edged is running on it" if running else ""
     if seconds > _SLOW_SYNC:
-        return [Row(level=Level.WARN, what="state directory", text=text, hint="the card is slow or worn: replace it")]
-    return [Row(level=Level.OK, what="state directory", text=text)]
+        return Row(level=Level.WARN, what=what, text=text, hint="the card is slow or worn: replace it")
+    return Row(level=Level.OK, what=what, text=text)
 
 
-def _write_and_sync(spool: Spool) -> float:
+def _home(root: Path) -> Path:
+    """Return `root` if it is a directory, else the directory above in which it can be made."""
+    if root.is_dir():
+        return root
+    above = next(path for path in root.parents if path.exists())
+    if root.exists() or not above.is_dir():
+        raise EdgedError(f"{root if root.exists() else above} is no directory")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise EdgedError(f"{root} is missing and can't be made: {above} is not writable for this user")
+    return above
+
+
+def _write_and_sync(root: Path) -> float:
     clock = SystemClock()
-    spool.prepare()
-    path = spool.root / f"check-{secrets.token_hex(4)}"
+    path = root / f"check-{secrets.token_hex(4)}"
     started = clock.mono()
     try:
         write_synced(path, os.urandom(4096))
@@ -167,13 +182,11 @@ async def _database(spool: Spool) -> Row:
 # ---------------------------------------------------------------------------------------------- what it reaches
 
 
-async def _camera(name: str, section: CameraSection, spool: Spool, running: bool) -> Row:
-    what = f"camera {name}"
-    if running:
-        state = (await call(spool.control, "status", {})).get(name)
-        if state is not None:
-            level = Level.OK if state["well"] else Level.ERROR
-            return Row(level=level, what=what, text=f"in use by the running edged: {state['text'] or 'delivers'}")
+async def _camera(name: str, section: CameraSection, seen: dict[str, Any]) -> Row:
+    what, state = f"camera {name}", seen.get(name)
+    if state is not None:
+        level = Level.OK if state["well"] else Level.ERROR
+        return Row(level=level, what=what, text=f"in use by the running edged: {state['text'] or 'delivers'}")
     password = reveal(section.password, f"cameras.{name}.password")
     camera = backend(name, section, password=password, clock=SystemClock())(count(1))
     try:
@@ -224,7 +237,8 @@ async def _on_daemon_thread(work: Callable[[], str]) -> str:
             result: str | Exception = work()
         except Exception as error:  # noqa: BLE001 -- handed over to the waiting coroutine, which raises it
             result = error
-        loop.call_soon_threadsafe(settle, result)
+        with contextlib.suppress(RuntimeError):  # nobody waits any more: the loop has ended
+            loop.call_soon_threadsafe(settle, result)
 
     threading.Thread(target=run, daemon=True, name="check camera").start()
     return await done
@@ -242,18 +256,17 @@ async def _relay(config: DeviceConfig, number: int, clock: Clock) -> Row:
     return Row(level=Level.OK, what="mail", text=await check_relay(endpoint, config.mail, clock))
 
 
-async def _folder(path: Path, require_mount: bool) -> Row:
-    def look() -> str:
-        if not path.is_dir():
-            return f"{path} is no directory"
-        if require_mount and not any(parent.is_mount() for parent in (path, *path.parents[:-1])):
-            return f"nothing is mounted at {path}"
-        return "" if os.access(path, os.W_OK) else f"{path} is not writable"
+async def _folder(what: str, folder: FolderSettings) -> Row:
+    def look() -> None:
+        require(folder)
+        if not folder.path.is_dir():
+            raise EdgedError(f"{folder.path} is no directory")
+        if not os.access(folder.path, os.W_OK | os.X_OK):
+            raise EdgedError(f"{folder.path} is not writable for this user")
 
-    trouble = await asyncio.to_thread(look)
-    if trouble:
-        raise EdgedError(trouble)
-    return Row(level=Level.OK, what=f"folder {path.name}", text=f"{path} is there and writable")
+    async with asyncio.timeout(folder.timeout):  # a share that does not answer
+        await asyncio.to_thread(look)
+    return Row(level=Level.OK, what=what, text=f"{folder.path} is there and writable")
 
 
 def _people(config: DeviceConfig) -> Row:

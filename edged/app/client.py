@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pwd
 from typing import TYPE_CHECKING, Any
 
 from edged.app.enqueue import enqueue
@@ -15,6 +17,8 @@ from edged.outbox.store import open_outbox
 from edged.supervise.control import NoDaemonError, call
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edged.settings import DeviceConfig
 
 
@@ -26,11 +30,27 @@ async def ask(config: DeviceConfig, command: str, args: dict[str, Any], *, timeo
     except NoDaemonError:
         if command not in COMMANDS and command != "enqueue":
             raise
-    except PermissionError as error:
-        raise EdgedError(
-            f"{spool.control} belongs to another user; run this command as that user or as root"
-        ) from error
+    stranger = await asyncio.to_thread(owner, spool.root)
+    if stranger:
+        raise EdgedError(f"{spool.root} belongs to {stranger}: run this command as that user, or start edged")
     return await _under_lock(config, spool, command, args)
+
+
+def owner(root: Path) -> str:
+    """Return who else the directory belongs to, "" if it is ours or not made yet; OSError if it can't be asked.
+
+    Not even root may write there in the owner's place: the files made would be closed to the daemon.
+    """
+    try:
+        uid = root.stat().st_uid
+    except FileNotFoundError:
+        return ""
+    if uid == os.geteuid():
+        return ""
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"user number {uid}"
 
 
 async def _under_lock(config: DeviceConfig, spool: Spool, command: str, args: dict[str, Any]) -> Any:

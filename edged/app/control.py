@@ -41,6 +41,8 @@ async def _record(world: World, args: dict[str, Any]) -> dict[str, str]:
     eye = world.eyes.get(args["camera"])
     if eye is None:
         raise EdgedError(f"there is no camera {args['camera']!r}; known: {', '.join(world.eyes)}")
+    if world.draining:
+        raise EdgedError("edged watches no longer since `edged drain`; start it anew to record")
     seconds = float(args["seconds"])
     if not 1.0 <= seconds <= _LONGEST:
         raise EdgedError(f"a recording by hand takes 1 s to 24 h, not {seconds:g} s")
@@ -59,12 +61,13 @@ async def _status(world: World, _args: dict[str, Any]) -> dict[str, Any]:
 
 async def _drain(world: World, args: dict[str, Any]) -> dict[str, Any]:
     """Stop watching, close what is open, and wait until nothing waits; what no peer takes ends the wait."""
+    patience = float(args["wait"])
     world.draining = True
     for stage in (CAPTURE, DETECT, RECORD):
         await world.supervisor.stop_stage(stage)
     world.outward.hasten()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(float(args["wait"])):
+        async with asyncio.timeout(patience):
             await _emptied(world)
     waiting = (await world.outbox.backlog()).count
     return {"empty": not waiting, "waiting": waiting}

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sqlite3
+import sys
 from typing import TYPE_CHECKING
 
 import structlog
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 FAILED = 1
+_TURN = 0.0005  # seconds a thread may keep the interpreter: with the default 5 ms the loop waits for each camera's thread
 
 
 def run(config: DeviceConfig) -> int:
@@ -35,6 +37,7 @@ def run(config: DeviceConfig) -> int:
     Hung camera threads can't be ended, so once all is stored the process leaves without waiting for them.
     """
     logs.configure(style=config.log.style, level=config.log.level)
+    sys.setswitchinterval(_TURN)
     try:
         code = asyncio.run(_live(config))
     except (OSError, sqlite3.OperationalError) as error:

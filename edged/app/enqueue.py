@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +20,31 @@ if TYPE_CHECKING:
 async def enqueue(
     outbox: Outbox, spool: Spool, clock: Clock, destinations: Destinations, args: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Take `args["files"]` into the spool and the outbox; EdgedError names the file that can't be taken."""
+    """Take `args["files"]` into the spool and the outbox; EdgedError names the file that can't be taken.
+
+    All are looked at before the first is taken, so a mistyped name changes nothing.
+    """
     if not destinations.stores:
         raise EdgedError("there is nowhere to send files to: the configuration names neither a [receiver] nor a folder")
-    entered = []
-    for name in args["files"]:
-        source = Path(name)
-        if not await asyncio.to_thread(source.is_file):
-            raise EdgedError(f"{source} is no file that edged can read; nothing more was enqueued")
+    sources = [Path(name) for name in args["files"]]
+    for source in sources:
+        if not await asyncio.to_thread(_readable, source):
+            raise EdgedError(f"{source} is no file that edged can read; nothing was enqueued")
+    entered: list[dict[str, Any]] = []
+    for source in sources:
         try:
             document = await asyncio.to_thread(spool.take_document, source, clock)
         except OSError as error:
-            raise EdgedError(f"{source} can't be taken into the spool: {error.strerror}") from error
+            before = f"; enqueued before it: {', '.join(row['name'] for row in entered)}" if entered else ""
+            raise EdgedError(f"{source} can't be taken into the spool: {error.strerror}{before}") from error
         await outbox.add_document(document, document_drafts(document, destinations))
         first = (await outbox.deliveries_for(document.id))[0]
         entered.append({"name": document.name, "size": document.size, "document": document.id, "delivery": first.id})
     return entered
+
+
+def _readable(path: Path) -> bool:
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except OSError:  # a directory above it that this user may not enter
+        return False

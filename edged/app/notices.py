@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from typing import TYPE_CHECKING
 
 import structlog
 
 from edged.base.clock import stamp, stamp_at
+from edged.base.disk import replace_synced
 from edged.outbox.nouns import Notice, NoticeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
 
     from edged.base.clock import Clock
     from edged.base.pulse import Pulse
@@ -24,19 +27,25 @@ log = structlog.get_logger(__name__)
 _LOOK = 1.0  # seconds
 
 
-def news(lost: Mapping[str, float], told: frozenset[str], *, lost_after: float, now: float) -> dict[str, bool]:
+def news(
+    well: Collection[str], lost: Mapping[str, float], told: Collection[str], *, lost_after: float, now: float
+) -> dict[str, bool]:
     """Return the cameras of which there is news: False is newly lost, True is back.
 
-    `lost` holds since when (mono) each lost camera is, `told` those of which people know it.
+    `well` deliver, `lost` holds since when (mono) each other one does not, `told` those that people know to be lost. A
+    camera that is in neither is no longer watched: of that there is no news.
     """
     if not lost_after:
         return {}
-    back = dict.fromkeys(told - lost.keys(), True)
+    back = {name: True for name in well if name in told}
     return back | {name: False for name, since in lost.items() if name not in told and now - since >= lost_after}
 
 
 class Notices:
-    """Watches the cameras' health and enters a notice for each that is lost for long, and for its return."""
+    """Watches the cameras' health and enters a notice for each that is lost for long, and for its return.
+
+    Who is known to be lost is kept in `ledger`: a restart tells it no second time, and tells a return in spite of it.
+    """
 
     def __init__(
         self,
@@ -46,6 +55,7 @@ class Notices:
         health: Callable[[], Mapping[str, Health]],
         lost_after: float,
         people: Sequence[str],
+        ledger: Path,
     ) -> None:
         self._outbox = outbox
         self._clock = clock
@@ -53,7 +63,8 @@ class Notices:
         self._lost_after = lost_after
         self._people = people
         self._lost: dict[str, float] = {}
-        self._told: frozenset[str] = frozenset()
+        self._ledger = ledger
+        self._told: frozenset[str] | None = None  # None before the first look
 
     async def run(self, pulse: Pulse) -> None:
         """Watch until cancelled."""
@@ -64,12 +75,22 @@ class Notices:
 
     async def step(self) -> None:
         """Look once, and tell what is new."""
-        now = self._clock.mono()
-        health = self._health()
+        told = await asyncio.to_thread(_read, self._ledger) if self._told is None else self._told
+        now, health = self._clock.mono(), self._health()
         self._lost = {name: self._lost.get(name, now) for name, state in health.items() if not state.delivering}
-        for camera, back in news(self._lost, self._told, lost_after=self._lost_after, now=now).items():
+        well = health.keys() - self._lost.keys()
+        for camera, back in news(well, self._lost, told, lost_after=self._lost_after, now=now).items():
             await self._outbox.add_notice(self._notice(health[camera], back=back), self._people)
-            self._told = self._told - {camera} if back else self._told | {camera}
+            told = told - {camera} if back else told | {camera}
+            await self._keep(told)
+        self._told = told
+
+    async def _keep(self, told: frozenset[str]) -> None:
+        self._told = told
+        try:
+            await asyncio.to_thread(replace_synced, self._ledger, json.dumps(sorted(told)).encode())
+        except OSError as error:  # at worst a restart tells it again
+            log.warning("lost cameras not noted", file=str(self._ledger), reason=error.strerror)
 
     def _notice(self, state: Health, *, back: bool) -> Notice:
         since = stamp(self._clock) if back else stamp_at(self._clock, self._lost[state.camera])
@@ -81,3 +102,10 @@ class Notices:
         )
         kind = NoticeKind.CLEAR if back else NoticeKind.SYSTEM
         return Notice(id=secrets.token_hex(16), kind=kind, since=since, text=text, camera=state.camera)
+
+
+def _read(ledger: Path) -> frozenset[str]:
+    try:
+        return frozenset(str(camera) for camera in json.loads(ledger.read_text()))
+    except (OSError, ValueError, TypeError):
+        return frozenset()  # unknown counts as nobody: then a camera that is still lost is told once more

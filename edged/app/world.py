@@ -84,7 +84,9 @@ class World:
         self.eyes = {name: Eye(name, section, around) for name, section in config.cameras.items()}
         self.outward = Outward(config, outbox, clock, health=self.health, space=lambda: self.upkeep.space)
         people, lost_after = self.destinations.people, config.supervise.camera_lost
-        self.notices = Notices(outbox, clock, health=self.health, lost_after=lost_after, people=people)
+        self.notices = Notices(
+            outbox, clock, health=self.health, lost_after=lost_after, people=people, ledger=spool.root / "lost.json"
+        )
         self.resort = LastResort(
             config.recovery, clock, health=self.health, leave=self.leave, ledger=spool.root / "reboots.json"
         )

@@ -107,7 +107,7 @@ class _Copy:
 
     def run(self) -> bool:
         """Copy unless the folder holds the file already; return whether the copy is on another disk."""
-        _require(self._settings)
+        require(self._settings)
         if not self._holds():
             self._copy(self._goal.with_name(f".{self._goal.name}.part"))
         try:
@@ -180,7 +180,8 @@ def _fit(name: str) -> str:
     return _UNFIT.sub("_", name).strip("._") or "_"
 
 
-def _require(settings: FolderSettings) -> None:
+def require(settings: FolderSettings) -> None:
+    """Raise NoAnswerError where the folder is missing or not the mounted one that it has to be. Blocks."""
     try:
         device = settings.path.stat().st_dev
     except FileNotFoundError as error:
