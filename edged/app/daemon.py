@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 FAILED = 1
-_TURN = 0.0005  # seconds a thread may keep the interpreter: with the default 5 ms the loop waits for each camera's thread
+_TURN = 0.0005  # seconds a thread may keep the interpreter; at the default 5 ms the loop waits for every camera
 
 
 def run(config: DeviceConfig) -> int:
