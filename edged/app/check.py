@@ -240,7 +240,7 @@ async def _on_daemon_thread(work: Callable[[], str]) -> str:
         with contextlib.suppress(RuntimeError):  # nobody waits any more: the loop has ended
             loop.call_soon_threadsafe(settle, result)
 
-    threading.Thread(target=run, daemon=True, name="check camera").start()
+    threading.Thread(target=run, daemon=True, name="check").start()
     return await done
 
 
@@ -257,16 +257,20 @@ async def _relay(config: DeviceConfig, number: int, clock: Clock) -> Row:
 
 
 async def _folder(what: str, folder: FolderSettings) -> Row:
-    def look() -> None:
+    def look() -> str:
         require(folder)
         if not folder.path.is_dir():
             raise EdgedError(f"{folder.path} is no directory")
         if not os.access(folder.path, os.W_OK | os.X_OK):
             raise EdgedError(f"{folder.path} is not writable for this user")
+        return f"{folder.path} is there and writable"
 
-    async with asyncio.timeout(folder.timeout):  # a share that does not answer
-        await asyncio.to_thread(look)
-    return Row(level=Level.OK, what=what, text=f"{folder.path} is there and writable")
+    try:
+        async with asyncio.timeout(folder.timeout):
+            text = await _on_daemon_thread(look)
+    except TimeoutError:
+        raise EdgedError(f"{folder.path} does not answer within {folder.timeout:g} s") from None
+    return Row(level=Level.OK, what=what, text=text)
 
 
 def _people(config: DeviceConfig) -> Row:

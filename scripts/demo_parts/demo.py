@@ -32,6 +32,9 @@ def main() -> int:
     except DemoError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("demo: interrupted, nothing was judged", file=sys.stderr)
+        return 130
 
 
 async def show(out: Path, seconds: float | None) -> int:
@@ -60,13 +63,14 @@ async def _play(stage: Stage, seconds: float | None) -> dict[str, Any]:
     """Tell the story until the time is over, then drain; return the device's own figures."""
     if stage.device is None:
         raise DemoError("the device was not started")
-    ended = asyncio.Event()
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        loop.add_signal_handler(number, ended.set)
     telling = asyncio.create_task(_tell(stage, stage.device))
     curtain = asyncio.create_task(ended.wait())
     await asyncio.wait({telling, curtain}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     curtain.cancel()
+    loop.remove_signal_handler(signal.SIGINT)  # a second Ctrl-C ends the wait for what is under way
     if stage.device.returncode is not None or telling.done():
         raise DemoError("the device ended by itself; its last lines above say why")
     print("closing what is open, and waiting for what is under way", flush=True)

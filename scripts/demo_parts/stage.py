@@ -152,13 +152,16 @@ def _admin(out: Path, *words: str, stdin: str = "") -> str:
 async def start(stage: Stage, **environment: str) -> None:
     """Start the receiver, wait until it answers, start the device with more `environment` variables."""
     stage.receiver = await asyncio.create_subprocess_exec(
-        EDGED, "receive", "--config", stage.out / "receiver.toml", stderr=(stage.out / "receiver.log").open("wb")
+        *(EDGED, "receive", "--config", stage.out / "receiver.toml"),
+        stderr=(stage.out / "receiver.log").open("wb"),
+        start_new_session=True,  # Ctrl-C is for the demo alone, which stops its programs in order
     )
     await _answering(stage.receiver_port, stage.receiver)
     stage.device = await asyncio.create_subprocess_exec(
         *(EDGED, "run", "--config", stage.out / "edged.toml"),
         env={**os.environ, "EDGED_DEMO_KEY": stage.key, **environment},
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
         limit=1024 * 1024,
     )
 
@@ -180,7 +183,9 @@ async def _answering(port: int, process: asyncio.subprocess.Process) -> None:
 async def drain(stage: Stage) -> bool:
     """Have the device close and deliver everything; False if something still waits after three minutes."""
     asked = await asyncio.create_subprocess_exec(
-        *(EDGED, "drain", "--wait", "3min", "--config", stage.out / "edged.toml"), stdout=asyncio.subprocess.DEVNULL
+        *(EDGED, "drain", "--wait", "3min", "--config", stage.out / "edged.toml"),
+        stdout=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
     )
     return await asked.wait() == 0
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -49,8 +50,10 @@ def examine(out: Path) -> Findings:
     verified = {i for i in sent if all(row in sound for row in parts if row[0] == i)}
     told = {incident for mail in mails for incident in mail.incidents}
     alerts = {(mail.message_id, mail.recipient) for mail in mails if mail.kind in {"alert", "digest"}}
-    twice = sum(n - 1 for n in Counter((mail.message_id, mail.recipient) for mail in mails).values())
-    twice += sum(n - 1 for n in Counter(known).values()) + sum(n - 1 for n in Counter(arrived).values())
+    by_id = {(mail.message_id, mail.recipient): mail for mail in mails}
+    twice = len(mails) - len(by_id)  # the same mail again
+    twice += _repeats((incident, mail.recipient) for mail in by_id.values() for incident in mail.incidents)
+    twice += _repeats(known) + _repeats(arrived)
     return Findings(
         incidents=len(device),
         alerts_received=len(alerts),
@@ -60,6 +63,10 @@ def examine(out: Path) -> Findings:
         duplicates=twice,
         missing=tuple(_missing(device, verified, told)),
     )
+
+
+def _repeats(items: Iterable[object]) -> int:
+    return sum(count - 1 for count in Counter(items).values())
 
 
 def _missing(device: list[tuple[str, ...]], verified: set[str], told: set[str]) -> list[str]:
