@@ -8,6 +8,7 @@ or at once when the line returns.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -140,10 +141,10 @@ class LaneWorker:
         due = await self._outbox.next_due(self._lane, busy=self._held(), closed=self._closed())
         times = [due, *self._aside.values(), *(now + gate.wait(now) for gate in self.gates.values())]
         wait = min((time - now for time in times if time is not None and time > now), default=_LOOK)
-        try:
-            await asyncio.wait_for(work.wait(), min(wait, _LOOK))
-        except TimeoutError:
-            return
+        # not wait_for: until Python 3.12 it swallows a cancellation that comes together with the event
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(wait, _LOOK)):
+                await work.wait()
 
     # -------------------------------------------------------------------------------------------- an attempt
 

@@ -67,7 +67,8 @@ class LinkProbe:
         wait = await self._wait()
         if wait > 0.0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._work.wait(), min(wait, _LOOK))
+                async with asyncio.timeout(min(wait, _LOOK)):
+                    await self._work.wait()
                 self._work.clear()
                 await asyncio.sleep(min(wait, _SOON))  # a burst of commits is one piece of news
             return

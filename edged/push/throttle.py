@@ -66,8 +66,7 @@ class Pacer:
             self._leave(place)
             raise
 
-    def charge(self, size: int) -> None:
-        """Count `size` bytes that go at once, such as an alert's: all that wait for a turn give way."""
+    def _charge(self, size: int) -> None:
         rate = self._rate()
         if rate:
             now = asyncio.get_running_loop().time()
@@ -96,7 +95,7 @@ class Pacer:
         self._turn = None
         if self._rate() != 0:
             _, _, size, place = heapq.heappop(self._waiting)
-            self.charge(size)  # here and not by the taker, who may run only after the next one has asked
+            self._charge(size)  # here and not by the taker, who may run only after the next one has asked
             place.set_result(None)
         self._arrange()
 

@@ -119,20 +119,6 @@ def test_equals_share(simulate: Simulate) -> None:
     simulate(scene)
 
 
-def test_what_goes_at_once_is_paid_for_by_the_rest(simulate: Simulate) -> None:
-    """An alert's bytes, charged after the fact, hold the clips back for as long as they take on the line."""
-
-    async def scene(clock: SimClock) -> None:
-        pacer = Pacer(lambda: KBIT256)
-        await pacer.take(5, pacer.piece())
-        pacer.charge(64_000)
-        begun = clock.mono()
-        await pacer.take(5, pacer.piece())
-        assert clock.mono() - begun == pytest.approx(2.0, abs=0.1)
-
-    simulate(scene)
-
-
 @given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=12))
 @settings(max_examples=60)
 def test_who_is_cancelled_blocks_nobody(takers: list[tuple[int, bool]]) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
+from structlog.testing import capture_logs
+
 from edged.base.clock import SystemClock, stamp
 from edged.base.pulse import Pulse
 from edged.base.units import Duration
@@ -201,6 +203,30 @@ async def test_the_heartbeat_tells_gaps_once(proxy: Proxy, receiver: Serving, ke
         assert await device.outbox.unreported_gaps() == ()
         await device.outbox.close_gap(number, stamp(device.clock))
         assert len(await device.outbox.unreported_gaps()) == 1
+        await line.close()
+
+
+async def test_an_outbox_that_went_back_is_told(proxy: Proxy, key: str, tmp_path: Path) -> None:
+    """A device whose card lost commits that the receiver has heard of says so once: it lied about flushing."""
+    async with device_at(proxy.port, key, tmp_path / "before") as device:
+        while not device.bench.link.usable:
+            await asyncio.sleep(0.01)
+        await device.add(b"x")
+        await device.all_done()
+        sender, line = _sender(device)
+        with capture_logs() as logs:
+            await sender.step()
+        assert "outbox went back" not in {entry["event"] for entry in logs}
+        await line.close()
+    async with device_at(proxy.port, key, tmp_path / "after") as device:
+        while not device.bench.link.usable:
+            await asyncio.sleep(0.01)
+        sender, line = _sender(device)
+        with capture_logs() as logs:
+            await sender.step()
+            sender._due = 0.0
+            await sender.step()
+        assert [entry["event"] for entry in logs].count("outbox went back") == 1
         await line.close()
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from edged.base.errors import FileLostError, NoAnswerError, RefusedError, UploadGoneError
-from edged.push.body import FileBody
+from edged.push.body import FileBody, OutrankedError
 from edged.push.line import Line, Request
 from edged.push.link import Outcome, Sighting
 from edged.push.replies import TOO_LARGE, refusal
@@ -65,7 +65,9 @@ class TusTarget:
         self.reach = Reach()
         self._credentials = credentials
         self._link = link
+        self._lines: list[Line] = []
         self._free: list[Line] = []
+        self._closed = False
         self._ceiling: int = settings.slice_max
 
     @property
@@ -75,6 +77,10 @@ class TusTarget:
 
     async def deliver(self, errand: Errand) -> Receipt:
         """Upload the file and return its receipt; DeliveryError says why not."""
+        if self._closed:
+            raise NoAnswerError("the connections to the receiver are closed: edged is stopping")
+        if self.pacer.stopped:
+            raise OutrankedError("the time-table lets nothing through now")
         descriptor = await asyncio.to_thread(_open, errand.path, errand.manifest.size)
         line = self._free.pop() if self._free else self._line()
         try:
@@ -86,10 +92,10 @@ class TusTarget:
         return found
 
     async def close(self) -> None:
-        """Close all connections."""
-        for line in self._free:
+        """Close all connections; an upload under way ends with NoAnswerError."""
+        self._closed = True
+        for line in self._lines:
             await line.close()
-        self._free.clear()
 
     def upload_address(self, location: str) -> URL:
         """Return an upload's address from a creation's Location, or as it was kept.
@@ -119,7 +125,9 @@ class TusTarget:
 
     def _line(self) -> Line:
         traffic = self.counters.line()
-        return Line(self.settings, self._credentials, clock=self.clock, link=self._link, traffic=traffic)
+        line = Line(self.settings, self._credentials, clock=self.clock, link=self._link, traffic=traffic)
+        self._lines.append(line)
+        return line
 
 
 class _Upload:

@@ -15,7 +15,7 @@ from edged.base.clock import SystemClock
 from edged.base.errors import FileLostError, NoAnswerError, RefusedError
 from edged.base.units import Duration
 from edged.push.settings import FolderSettings
-from edged.push.targets.folder import FolderTarget, relative_path
+from edged.push.targets.folder import FolderTarget, _Copy, relative_path
 from edged.wire.receipt import Proof
 from tests.push.conftest import make_job, make_manifest
 
@@ -156,6 +156,24 @@ async def test_cancelling_leaves_no_fragment(target: FolderTarget, other_disk: P
     with pytest.raises(asyncio.CancelledError):
         await copying
     await asyncio.wrap_future(target._thread.submit(int))  # the thread has come to its end
+    assert not [path for path in other_disk.rglob("*") if path.is_file()]
+
+
+class _RottenDisk(_Copy):
+    """A disk that gives back something else than it was given."""
+
+    def _hash_from_disk(self, path: Path) -> str:
+        with path.open("r+b") as file:
+            file.write(b"rot")
+        return super()._hash_from_disk(path)
+
+
+async def test_a_copy_that_reads_back_differently_is_refused(other_disk: Path, tmp_path: Path) -> None:
+    """A disk that does not keep what it was given proves nothing, and the bad copy is removed."""
+    job = make_job(tmp_path, os.urandom(10_000))
+    copy = _RottenDisk(job.errand(), other_disk / "a" / "b.mp4", FolderSettings(path=other_disk))
+    with pytest.raises(RefusedError, match="reads back differently from what was written"):
+        await asyncio.to_thread(copy.run)
     assert not [path for path in other_disk.rglob("*") if path.is_file()]
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
+from aiohttp import web
+from yarl import URL
 
 from edged.base.errors import CredentialsError, DeliveryError, FileLostError, NoAnswerError, RejectedError
+from edged.base.units import Size
+from edged.push.body import OutrankedError
 from edged.receiver.app import serve
 from edged.wire import receipt
 from edged.wire.receipt import Proof
@@ -17,7 +22,7 @@ from tests.proxy import Proxy
 from tests.push.conftest import known, make_bench, make_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from edged.receiver.app import Serving
@@ -250,3 +255,60 @@ async def test_cancelling_stops_at_the_next_piece_and_leaves_a_resumable_upload(
     proxy.rate = None
     assert (await bench.target.deliver(job.errand())).proof is Proof.SIGNED
     assert proxy.upstream < _SIZE + 256 * 1024
+
+
+async def test_closing_ends_what_is_under_way(bench: Bench, proxy: Proxy, tmp_path: Path) -> None:
+    """At a stop an upload ends as unanswered, and no new one begins."""
+    job = make_job(tmp_path, os.urandom(_SIZE))
+    proxy.rate = 4_000_000
+    delivery = asyncio.create_task(bench.target.deliver(job.errand()))
+    while proxy.upstream < 500_000:
+        await asyncio.sleep(0)
+    await bench.target.close()
+    with pytest.raises(NoAnswerError):
+        await delivery
+    with pytest.raises(NoAnswerError, match="edged is stopping"):
+        await bench.target.deliver(job.errand())
+
+
+async def test_nothing_is_begun_while_the_time_table_says_no(proxy: Proxy, key: str, tmp_path: Path) -> None:
+    """With a rate of nothing not even the upload's creation is sent."""
+    bench = make_bench(proxy.port, key, rate=lambda: 0.0)
+    with pytest.raises(OutrankedError, match="time-table"):
+        await bench.target.deliver(make_job(tmp_path, b"x").errand())
+    assert proxy.connections == 0
+    await bench.target.close()
+
+
+async def test_a_proxys_limit_on_bodies_is_heeded(receiver: Serving, key: str, tmp_path: Path) -> None:
+    """Where a web server on the way takes bodies of 1 MB at most, slices become small enough."""
+    async with _nginx(receiver.port, largest=1_000_000) as port:
+        bench = make_bench(port, key, slice_min=Size(4_000_000))
+        job = make_job(tmp_path, os.urandom(_SIZE))
+        assert (await bench.target.deliver(job.errand())).proof is Proof.SIGNED
+        assert bench.target.slice(_SIZE) <= 1_000_000
+        await bench.target.close()
+
+
+@asynccontextmanager
+async def _nginx(target: int, *, largest: int) -> AsyncIterator[int]:
+    """A reverse proxy that answers 413 to larger bodies, in its own words, and passes on all else."""
+
+    async def serve_one(request: web.Request) -> web.Response:
+        if (request.content_length or 0) > largest:
+            await request.read()  # politely; others cut, which is a cut line like any other
+            return web.Response(status=413, text="<h1>413 Request Entity Too Large</h1>", content_type="text/html")
+        url = URL(f"http://127.0.0.1:{target}{request.raw_path}", encoded=True)
+        data = await request.read()
+        async with session.request(request.method, url, headers=request.headers, data=data) as answer:
+            return web.Response(status=answer.status, headers=answer.headers, body=await answer.read())
+
+    app = web.Application(client_max_size=10_000_000)
+    app.router.add_route("*", "/{path:.*}", serve_one)
+    runner = web.AppRunner(app, access_log=None)
+    async with aiohttp.ClientSession() as session:
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield int(runner.addresses[0][1])
+        await runner.cleanup()
