@@ -79,4 +79,5 @@ async def _emptied(world: World) -> None:
     while (await world.outbox.backlog()).count:
         changed.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(changed.wait(), _LOOK)
+            async with asyncio.timeout(_LOOK):
+                await changed.wait()

@@ -91,7 +91,8 @@ class CaptureLoop:
     async def step(self) -> None:
         """Look at the camera once, at the next tick or when something happened, and do what is due."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._nudge.wait(), _TICK)
+            async with asyncio.timeout(_TICK):
+                await self._nudge.wait()
         self._nudge.clear()
         self._look(self._clock.mono())
         await self._request_reset()

@@ -199,7 +199,8 @@ class Session:
         unknown = "so the relay may have it or not: it is sent again later with the same Message-ID"
         writer.write(_DOT)
         try:
-            code, text = await asyncio.wait_for(answer, self._settings.data_reply)
+            async with asyncio.timeout(self._settings.data_reply):
+                code, text = await answer
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             raise PossiblySentError(f"{where}: none came, {unknown}") from error
         if 200 <= code < 300:  # noqa: PLR2004 -- 2xx: done

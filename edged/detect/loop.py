@@ -64,7 +64,8 @@ class DetectLoop:
     async def step(self) -> None:
         """Analyse the next frame; without one for a second, let time alone move the machine."""
         try:
-            frame = await asyncio.wait_for(self._source.get(), _TICK)
+            async with asyncio.timeout(_TICK):
+                frame = await self._source.get()
         except TimeoutError:
             await self._tell(self._machine.tick(self._clock.mono()))
             return

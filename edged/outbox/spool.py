@@ -13,7 +13,6 @@ Everything here blocks: call it on a thread.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import secrets
@@ -24,11 +23,11 @@ from typing import TYPE_CHECKING
 
 from edged.base.clock import stamp
 from edged.base.disk import make_directory, sync_directory
-from edged.base.errors import AlreadyRunningError
+from edged.base.lock import hold
 from edged.outbox.nouns import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from edged.base.clock import Clock
@@ -71,24 +70,9 @@ class Spool:
             make_directory(directory)
         self.lay_ballast()
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Hold the state directory; AlreadyRunningError names the process that does."""
-        handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
-                raise AlreadyRunningError(
-                    f"{self.root} is held by another edged (process {holder}): stop it, or give this one a directory"
-                    " of its own in device.state"
-                ) from error
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-            yield
-        finally:
-            os.close(handle)  # and with it the lock, however the process ends
+        return hold(self._lock)
 
     def incident_directory(self, incident: str, wall: float) -> Path:
         """Make and return the directory of an incident that opened at `wall` (Unix seconds)."""
