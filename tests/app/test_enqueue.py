@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from edged.base.clock import Clock
+    from edged.outbox.nouns import Document
     from edged.outbox.store import Outbox
 
 OFFICE = Destinations(recipients=("a@example.org",), receiver=True, folders=("usb",))
@@ -86,10 +88,10 @@ async def test_a_spool_without_room_names_what_was_taken_before(tmp_path: Path, 
     second.write_text("2")
 
     class Full(Spool):
-        def take_document(self, source: Path, clock: object) -> object:
+        def take_document(self, source: Path, clock: Clock) -> Document:
             if source == second:
                 raise OSError(28, "No space left on device")
-            return super().take_document(source, CLOCK)
+            return super().take_document(source, clock)
 
     with pytest.raises(EdgedError, match=r"second\.txt can't be taken.*No space left.*before it: first\.txt"):
         await enqueue(outbox, Full(spool.root), CLOCK, OFFICE, {"files": [str(first), str(second)]})
