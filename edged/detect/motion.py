@@ -45,7 +45,7 @@ _CELL = 5  # pixels a side: 0.17 % of the view, the grain of a person's outline
 _WINDOW = 19  # pixels: about an eighth of the view, larger than a limb and smaller than a room's shading
 _SOFTNESS = 4.0  # luma steps added to the spread, so that a flat wall's noise is not blown up ...
 _NOISES = 4.0  # ... or so many times the sensor's noise: normalised noise then stays under a quarter
-_DIFFERENT = 0.65  # in normalised units: two thirds of the local spread, nearly three times the largest noise
+_DIFFERENT = 0.6  # in normalised units: more than half of the local spread, more than twice the largest noise
 _DEVIATIONS = 2.5  # and so many times the pixel's own mean deviation: a leaf has to leave its usual play
 _DENSITY = 0.4  # of a cell's pixels: noise is sparse, things are dense
 _MOMENT = 0.35  # seconds between the pictures compared: a slow walker moves a pixel or two
@@ -210,7 +210,7 @@ def _learn(
         cv2.accumulateWeighted(normal, model.normal, elapsed / _LEARN_DIFFERENT, different & ~lasting)
         cv2.accumulateWeighted(normal, model.normal, min(1.0, elapsed / _STILL), lasting)
     bounded = np.minimum(difference, _LARGEST_DEVIATION)
-    cv2.accumulateWeighted(bounded, model.deviation, min(1.0, elapsed / _LEARN_DEVIATION))
+    cv2.accumulateWeighted(bounded, model.deviation, elapsed / _LEARN_DEVIATION)
 
 
 def _count_starts(model: _Model, moving: Cells, elapsed: float) -> Cells:

@@ -68,7 +68,7 @@ def _things(cells: NDArray[np.bool_], smallest: float) -> list[tuple[Thing, Box]
     found = []
     for label in range(1, count):
         own = (labels == label) & cells
-        area = np.count_nonzero(own) / cells.size
+        area = int(np.count_nonzero(own)) / cells.size
         if area < smallest:
             continue
         ys, xs = np.nonzero(own)
