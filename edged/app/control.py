@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from edged.app.world import World
 
 _LONGEST = 24 * 3600.0  # seconds of a recording by hand
-_LOOK = 0.2  # seconds between looks at what still waits
+_ENTRY = 15.0  # seconds until a recording's incident must be on the disk
+_LOOK = 0.1  # seconds between looks at what is waited for
 
 
 def control_server(world: World) -> ControlServer:
@@ -38,6 +39,7 @@ def control_server(world: World) -> ControlServer:
 
 
 async def _record(world: World, args: dict[str, Any]) -> dict[str, str]:
+    """Begin a recording by hand; the answer comes when its incident is safe on the disk."""
     eye = world.eyes.get(args["camera"])
     if eye is None:
         raise EdgedError(f"there is no camera {args['camera']!r}; known: {', '.join(world.eyes)}")
@@ -48,7 +50,14 @@ async def _record(world: World, args: dict[str, Any]) -> dict[str, str]:
         raise EdgedError(f"a recording by hand takes 1 s to 24 h, not {seconds:g} s")
     if not eye.capture.health.delivering:
         raise EdgedError(f"camera {eye.name} gives no pictures now: {eye.capture.health.text}")
-    return {"incident": await eye.detector.start_manual(seconds)}
+    incident = await eye.detector.start_manual(seconds)
+    try:
+        async with asyncio.timeout(_ENTRY):
+            while await world.outbox.incident(incident) is None:
+                await asyncio.sleep(_LOOK)
+    except TimeoutError:
+        raise EdgedError(f"incident {incident} is not in the outbox after {_ENTRY:g} s: see edged's log") from None
+    return {"incident": incident}
 
 
 async def _arm(world: World, args: dict[str, Any]) -> dict[str, bool]:
@@ -75,9 +84,5 @@ async def _drain(world: World, args: dict[str, Any]) -> dict[str, Any]:
 
 async def _emptied(world: World) -> None:
     """Wait until nothing waits in the outbox."""
-    changed = world.outbox.subscribe()
     while (await world.outbox.backlog()).count:
-        changed.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK):
-                await changed.wait()
+        await asyncio.sleep(_LOOK)

@@ -121,7 +121,7 @@ async def test_a_camera_without_pictures_is_not_recorded(state_dir: Path) -> Non
     cameras = {"door": {"url": str(state_dir / "missing.mp4")}}
     async with living(config(state_dir, cameras=cameras)) as world:
         await until(lambda: world.eyes["door"].capture.health.rung > 0)
-        with pytest.raises(EdgedError, match="camera door gives no pictures now: .*missing"):
+        with pytest.raises(EdgedError, match=r"camera door gives no pictures now: .*missing"):
             await tell(world, "record", camera="door", seconds=5.0)
 
 
@@ -132,7 +132,8 @@ async def test_files_through_the_daemon(world: World, tmp_path: Path) -> None:
     (row,) = await tell(world, "enqueue", files=[str(source)])
 
     async def delivered() -> bool:
-        return (await tell(world, "outbox.show", id=row["delivery"]))["state"] == "done"
+        shown = await tell(world, "outbox.show", id=row["delivery"])
+        return bool(shown["state"] == "done")
 
     await until(delivered)
     (copy,) = (tmp_path / "usb").rglob("*report.txt")
