@@ -42,7 +42,15 @@ def tasks(world: World) -> tuple[Task, ...]:
     table += [
         Task(name="notices", start=world.notices.run, deadline=60, stage=PUSH),
         Task(name="last resort", start=world.resort.run, deadline=60, stage=PUSH),
-        Task(name="outbox", start=world.upkeep.run, deadline=300, stage=OUTBOX, critical=True),
+        Task(
+            name="outbox",
+            start=world.upkeep.run,
+            deadline=300,
+            stage=OUTBOX,
+            critical=True,
+            stop=world.upkeep.stop,
+            patience=30,
+        ),
         Task(name="watchdog", start=world.watchdog.run, deadline=60, stage=WATCH),
         Task(name="lag", start=world.lag.run, deadline=30, stage=WATCH),
     ]

@@ -170,6 +170,14 @@ def of_incident(connection: Connection, root: Path, incident: str) -> tuple[Deli
     return tuple(rows.delivery(connection, root, row) for row in found.fetchall())
 
 
+def incidents_told(connection: Connection, delivery: int) -> tuple[str, ...]:
+    """Return the incidents that a delivery is about: its own, and those whose alerts its digest tells, too."""
+    found = connection.execute(
+        f"SELECT DISTINCT incident FROM deliveries WHERE {_WITH_FOLDED} AND incident IS NOT NULL", (delivery, delivery)
+    )
+    return tuple(row["incident"] for row in found.fetchall())
+
+
 def of_subject(connection: Connection, root: Path, subject: str) -> tuple[Delivery, ...]:
     """Return the deliveries of one file or notice."""
     found = connection.execute(f"{rows.DELIVERY} WHERE subject = ? ORDER BY deliveries.id", (subject,))

@@ -73,6 +73,11 @@ def add_loss(connection: Connection, loss: Loss, *, told: bool = False) -> None:
     )
 
 
+def any_untold_loss(connection: Connection) -> bool:
+    """Return whether there is a loss of which nobody was told."""
+    return connection.execute("SELECT 1 FROM losses WHERE reported = 0 LIMIT 1").fetchone() is not None
+
+
 def take_untold_losses(connection: Connection) -> tuple[Loss, ...]:
     """Return the losses of which nobody was told, oldest first, and count them as told from now on."""
     found = connection.execute("SELECT * FROM losses WHERE reported = 0 ORDER BY id").fetchall()

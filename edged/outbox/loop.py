@@ -1,4 +1,4 @@
-"""The outbox's own upkeep: summaries when their windows end, room on the disk, the sweep, check and copy."""
+"""The outbox's own upkeep: summaries when windows end, losses told, sidecars, room on the disk, sweep, check, copy."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edged.base.clock import stamp
 from edged.base.disk import sync_directory
 from edged.outbox.nouns import Notice, NoticeKind
 from edged.outbox.retention import Level, floors, plan
+from edged.outbox.sidecar import refresh
 from edged.outbox.sweep import sweep
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 TICK = 5.0  # seconds between two looks at what is due: how late a summary may be
-_LOOK = 60.0  # seconds between two looks at the disk
+_LOOK = 60.0  # seconds between two looks at the disk, and at what was lost
+_DESCRIBE = 30.0  # seconds in which an incident's receipts and outcomes are gathered into one write of its sidecar
 _FULL = "database or disk is full"  # SQLite's words for SQLITE_FULL
 _SAID = {
     Level.WARN: "The disk is filling: {free} MB are free. Clips that are safe elsewhere are deleted to make room.",
@@ -51,7 +53,14 @@ class OutboxLoop:
         self._clock = clock
         self._copied = 0  # the outbox's commits at the last copy
         self._corrected = False
-        self._due = {"look": clock.mono(), "sweep": clock.mono(), "copy": clock.mono() + settings.backup_interval}
+        now = clock.mono()
+        self._due = {
+            "look": now,
+            "sweep": now,
+            "losses": now,
+            "sidecars": now + _DESCRIBE,
+            "copy": now + settings.backup_interval,
+        }
         self.level = Level.OK
         self.space: Space | None = None  # of the disk, as last seen
         self.kept = 0  # bytes of files, as last seen
@@ -62,6 +71,10 @@ class OutboxLoop:
             await self.step()
             pulse.beat()
             await asyncio.sleep(TICK)
+
+    async def stop(self) -> None:
+        """Write the sidecars that are behind their rows: the last deliveries have ended."""
+        await self._describe()
 
     async def step(self) -> None:
         """Do what is due now; raises sqlite3.OperationalError or OSError where the disk does not let it."""
@@ -83,6 +96,11 @@ class OutboxLoop:
             await self._sweep()
         elif self._is_due("look", _LOOK) and await self._is_tight(space := await self._look()):
             await self._make_room(space)
+        if self._is_due("losses", _LOOK) and await self._outbox.tell_losses(self._destinations.people):
+            # the first at once, those that follow together: a disk in trouble must not send a mail a minute
+            self._due["losses"] = self._clock.mono() + self._settings.sweep_interval
+        if self._is_due("sidecars", _DESCRIBE):
+            await self._describe()
         if self._is_due("copy", self._settings.backup_interval):
             await self._check_and_copy()
 
@@ -103,8 +121,11 @@ class OutboxLoop:
     async def _sweep(self) -> None:
         await sweep(self._outbox, self._spool, self._destinations, self._clock)
         await self._make_room(await self._look())
-        await self._outbox.tell_losses(self._destinations.people)
         await self._outbox.prune(self._settings.keep_rows)
+
+    async def _describe(self) -> None:
+        while self._outbox.undescribed:
+            await refresh(self._outbox, self._outbox.undescribed.pop())
 
     async def _look(self) -> Space:
         self.space = space = await asyncio.to_thread(self._spool.space)

@@ -1,8 +1,9 @@
 """Sidecars: incident.json beside an incident's clips, from which its rows can be made anew if the database is lost.
 
 It holds the incident, its clips and snapshots, its deliveries' receipts and what became of its alerts. The database is
-the truth and the sidecar a copy of its rows: whoever changes them writes the whole of it again. Paths are file names in
-the sidecar's own directory, so that a state directory can be moved.
+the truth and the sidecar a copy of its rows: record writes the whole of it again with what it enters, the outbox's loop
+soon after deliveries have changed. Paths are file names in the sidecar's own directory, so that a state directory can
+be moved.
 """
 
 from __future__ import annotations
@@ -77,8 +78,9 @@ async def refresh(outbox: Outbox, incident: str) -> bool:
 
     Nothing depends on it while the database is sound, so a disk that refuses is only told in the log.
     """
-    sidecar = await gather(outbox, incident)
-    return sidecar is not None and await asyncio.to_thread(_refresh, sidecar)
+    async with outbox.describing:
+        sidecar = await gather(outbox, incident)
+        return sidecar is not None and await asyncio.to_thread(_refresh, sidecar)
 
 
 def _refresh(sidecar: Sidecar) -> bool:

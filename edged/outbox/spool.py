@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from edged.base.clock import Clock
 
 SIDECAR = "incident.json"
+_HALF_SIDECAR = SIDECAR + ".new"  # what a power cut may leave of a write (base/disk)
 _BALLAST = 1024 * 1024  # bytes; enough for SQLite's log to grow by some hundred deleted rows
 _PIECE = 1024 * 1024  # bytes read and hashed at once
 _PARTIAL = ".partial"
@@ -109,8 +110,10 @@ class Spool:
         directory = path.parent
         if directory == self.root or not directory.is_relative_to(self.root) or not directory.exists():
             return
-        if {entry.name for entry in directory.iterdir()} <= {SIDECAR}:
-            (directory / SIDECAR).unlink(missing_ok=True)
+        left = {entry.name for entry in directory.iterdir()}
+        if left <= {SIDECAR, _HALF_SIDECAR}:
+            for name in left:
+                (directory / name).unlink(missing_ok=True)
             directory.rmdir()
             with contextlib.suppress(OSError):  # other incidents of that day
                 directory.parent.rmdir()

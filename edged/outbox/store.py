@@ -50,6 +50,8 @@ class Outbox:
         self.rebuilt = rebuilt
         self._clock = clock
         self.commits = 0  # since it was opened, those that changed something
+        self.undescribed: set[str] = set()  # incidents whose deliveries have changed since their sidecars were written
+        self.describing = asyncio.Lock()  # held from reading an incident's rows until its sidecar is written
         self._subscribers: list[asyncio.Event] = []
 
     async def close(self) -> None:
@@ -169,7 +171,7 @@ class Outbox:
     async def complete(self, delivery: int, receipt: Receipt | None) -> bool:
         """Note that the delivery arrived; False if that was known."""
         now = self._now()
-        return await self._write(lambda tx: deliveries.complete(tx, delivery, receipt, now))
+        return await self._settle(delivery, lambda tx: deliveries.complete(tx, delivery, receipt, now))
 
     async def retry(self, delivery: int, due: float, error: str, *, costs: bool, possibly: bool = False) -> None:
         """Put a delivery off until `due` (mono); `possibly`: it may have arrived all the same."""
@@ -177,7 +179,7 @@ class Outbox:
 
     async def bury(self, delivery: int, error: str) -> None:
         """Give up on a refusal that can't heal."""
-        await self._write(lambda tx: deliveries.bury(tx, delivery, error))
+        await self._settle(delivery, lambda tx: deliveries.bury(tx, delivery, error))
 
     async def renew(self, delivery: int) -> None:
         """Give a delivery that made progress its whole budget of attempts back."""
@@ -186,12 +188,12 @@ class Outbox:
     async def redrive(self, delivery: int) -> bool:
         """Send a dead, held or waiting delivery at once; False if it is done, dropped, unknown or its file gone."""
         now = self._clock.mono()
-        return await self._write(lambda tx: deliveries.redrive(tx, delivery, now))
+        return await self._settle(delivery, lambda tx: deliveries.redrive(tx, delivery, now))
 
     async def drop(self, delivery: int) -> bool:
         """Give a delivery up by a person's order and enter the loss; False if it is done, dropped or unknown."""
         now = self._now()
-        return await self._write(lambda tx: deliveries.drop(tx, delivery, now))
+        return await self._settle(delivery, lambda tx: deliveries.drop(tx, delivery, now))
 
     async def lose(self, delivery: int, reason: str) -> bool:
         """Note that a delivery's file is missing or changed: nothing of it waits any more, and the loss is entered."""
@@ -308,6 +310,8 @@ class Outbox:
 
     async def tell_losses(self, destinations: Sequence[str]) -> int:
         """Draft one alert about the losses of which nobody was told yet; return how many those are."""
+        if not await self._read(ledger.any_untold_loss):
+            return 0
         now = self._now()
         return await self._write(lambda tx: notices.tell_losses(tx, destinations, now))
 
@@ -341,24 +345,33 @@ class Outbox:
         return await self.database.read(query)
 
     async def _write(self, transaction: Callable[[Connection], T]) -> T:
+        return await self._run(transaction, lambda _: ())
+
+    async def _settle(self, delivery: int, transaction: Callable[[Connection], T]) -> T:
+        """Run a transaction over what becomes of a delivery, and note whose sidecars it leaves behind the rows."""
+        return await self._run(transaction, lambda tx: deliveries.incidents_told(tx, delivery))
+
+    async def _run(self, transaction: Callable[[Connection], T], told: Callable[[Connection], Collection[str]]) -> T:
         loop = asyncio.get_running_loop()
-        changes = 0
+        changes, incidents_told = 0, frozenset[str]()
 
         def watched(tx: Connection) -> T:
-            nonlocal changes
+            nonlocal changes, incidents_told
             before = tx.total_changes
             result = transaction(tx)
             changes = tx.total_changes - before
+            incidents_told = frozenset(told(tx))
             return result
 
         def after() -> None:
             # from the database's thread: committed work is noticed though its caller was cancelled
             if changes:
-                loop.call_soon_threadsafe(self._notice)
+                loop.call_soon_threadsafe(self._notice, incidents_told)
 
         return await self.database.run(watched, after=after)
 
-    def _notice(self) -> None:
+    def _notice(self, incidents_told: Collection[str]) -> None:
         self.commits += 1
+        self.undescribed.update(incidents_told)
         for event in self._subscribers:
             event.set()

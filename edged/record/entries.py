@@ -139,13 +139,14 @@ class Entries:
 
     async def _describe(self, incident: Incident) -> None:
         """Write the sidecar; without it everything works, so a disk that refuses is only told."""
-        described = await sidecar.gather(self._outbox, incident.id)
-        if described is None:
-            return
-        try:
-            await self._on_writer(lambda: sidecar.write(self._directory(incident), described))
-        except OSError as error:
-            log.warning("sidecar not written", incident=incident.id, error=error.strerror or str(error))
+        async with self._outbox.describing:
+            described = await sidecar.gather(self._outbox, incident.id)
+            if described is None:
+                return
+            try:
+                await self._on_writer(lambda: sidecar.write(self._directory(incident), described))
+            except OSError as error:
+                log.warning("sidecar not written", incident=incident.id, error=error.strerror or str(error))
 
     def _loss(self, incident: Incident, lost: Lost) -> Loss:
         seconds = lost.end - lost.start

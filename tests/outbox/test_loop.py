@@ -13,12 +13,13 @@ import pytest
 
 from edged.base.config import Duration, Share, Size
 from edged.base.pulse import Pulse
-from edged.model import State
+from edged.model import Lane, State
 from edged.outbox.loop import OutboxLoop
 from edged.outbox.nouns import AlertRules, NoticeKind
 from edged.outbox.policy import Destinations, alert_drafts, clip_drafts, document_drafts, snapshot_drafts
 from edged.outbox.retention import Level
 from edged.outbox.settings import OutboxSettings
+from edged.outbox.sidecar import read
 from edged.outbox.spool import SIDECAR, Spool, digest_of
 from edged.outbox.store import open_outbox
 from edged.outbox.sweep import Findings, sweep
@@ -27,7 +28,7 @@ from tests.outbox.world import HandClock, Maker, receipt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edged.model import Clip
+    from edged.model import Clip, Delivery
     from edged.outbox.store import Outbox
     from tests.simloop import SimClock, Simulate
 
@@ -215,6 +216,71 @@ async def test_a_loss_is_told_and_entered(outbox: Outbox, spool: Spool, make: Ma
     assert loss.reason == "older than the legal limit of 7 days"
     told = [each for each in await outbox.deliveries() if each.destination == "mail:a@example.org"]
     assert len(told) == 1
+
+
+async def test_losses_are_told_within_a_minute_and_then_together(
+    outbox: Outbox, spool: Spool, make: Maker, clock: HandClock
+) -> None:
+    """The first loss does not wait for the sweep; those of the next half hour share one mail."""
+    keeper = loop_of(outbox, spool, clock)
+    await keeper.step()
+    lost = [incident[0] for incident in [await recorded(outbox, spool, make) for _ in range(3)]]
+    told = []
+    for clip in lost:
+        await outbox.delete_file(clip.id, "made room")
+        clock.at += 61.0
+        await keeper.step()
+        told.append(len(await _mails(outbox)))
+    assert told == [1, 1, 1]
+    clock.at += 1800.0
+    await keeper.step()
+    _, second = await _mails(outbox)
+    notice = await outbox.notice(second.subject)
+    assert notice is not None
+    assert notice.count == 2
+
+
+async def _mails(outbox: Outbox) -> list[Delivery]:
+    return sorted((each for each in await outbox.deliveries() if each.lane is Lane.ALERT), key=lambda each: each.id)
+
+
+async def test_sidecars_follow_receipts_and_outcomes(
+    outbox: Outbox, spool: Spool, make: Maker, clock: HandClock
+) -> None:
+    """What a burst of deliveries brought is in the sidecar after half a minute, in one write, then nothing."""
+    one, two = await recorded(outbox, spool, make, parts=2)
+    await outbox.enqueue(alert_drafts(replace(make.incident(), id=one.incident), HERE))
+    path = one.path.with_name(SIDECAR)
+    keeper = loop_of(outbox, spool, clock)
+    await prove(outbox, one)
+    await keeper.step()
+    assert path.read_text() == "{}"
+    await prove(outbox, two)
+    (alert,) = await _mails(outbox)
+    await outbox.bury(alert.id, "no such mailbox")
+    clock.at += 31.0
+    await keeper.step()
+    found = read(path.parent)
+    assert {receipt.key for receipt in found.receipts} == {one.id, two.id}
+    assert found.alerts == (("mail:a@example.org", "dead"),)
+    written = path.stat().st_mtime_ns
+    clock.at += 31.0
+    await keeper.step()
+    assert path.stat().st_mtime_ns == written
+
+
+async def test_a_digest_is_in_the_sidecar_of_each_incident_that_it_tells(
+    outbox: Outbox, spool: Spool, make: Maker, clock: HandClock
+) -> None:
+    """Completing the mail that tells two incidents writes the outcome into both sidecars, at the stop at the latest."""
+    clips = [(await recorded(outbox, spool, make))[0] for _ in range(2)]
+    for clip in clips:
+        await outbox.enqueue(alert_drafts(replace(make.incident(), id=clip.incident), HERE))
+    carrier, other = await _mails(outbox)
+    assert await outbox.fold(carrier.id, [other.id], b"both")
+    await outbox.complete(carrier.id, None)
+    await loop_of(outbox, spool, clock).stop()
+    assert [read(clip.path.parent).alerts for clip in clips] == [(("mail:a@example.org", "sent"),)] * 2
 
 
 async def test_less_room_is_told_once(outbox: Outbox, spool: Spool, clock: HandClock) -> None:

@@ -108,6 +108,7 @@ def test_the_last_file_takes_its_directory_along(spool: Spool) -> None:
     for directory in (first, second):
         for name in ("part-001.mp4", "snapshot-1.jpg", SIDECAR):
             (directory / name).write_text("x")
+    (first / f"{SIDECAR}.new").write_text("half")  # a power cut while it was written
     spool.delete(first / "part-001.mp4")
     assert (first / SIDECAR).exists()
     spool.delete(first / "snapshot-1.jpg")
