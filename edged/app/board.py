@@ -88,6 +88,7 @@ class WorldBoard:
             regions=eye.detector.last.regions if eye.detector.last is not None else (),
             incident=None if incident is None else incident.id,
             armed=self._world.arming.is_armed(eye.name),
+            ended=eye.capture.finished,
         )
 
     def _disk(self) -> DiskView | None:

@@ -31,6 +31,7 @@ class CameraView:
     regions: tuple[Region, ...]
     incident: str | None
     armed: bool
+    ended: bool = False  # its file was played to its end, as configured: nothing more is to come
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

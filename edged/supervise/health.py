@@ -95,12 +95,16 @@ def blind(camera: CameraView) -> bool:
 
 def _cameras(view: View, settings: SuperviseSettings) -> list[Finding]:
     starting = view.uptime <= settings.camera
-    ill = {camera.name: _camera_text(camera, starting=starting) for camera in view.cameras}
-    found = [_degraded(text) for text in ill.values() if text]
-    watching = [camera for camera in view.cameras if not blind(camera) and (camera.health is not None or starting)]
-    if view.cameras and not watching:
+    live = [camera for camera in view.cameras if not camera.ended]
+    found = [_degraded(text) for camera in live if (text := _camera_text(camera, starting=starting))]
+    watching = [camera for camera in live if not blind(camera) and (camera.health is not None or starting)]
+    if live and not watching:
         found.insert(0, _failing("No camera gives pictures: nothing is being watched or recorded."))
-    return found
+    return found + [_ended(camera) for camera in view.cameras if camera.ended]
+
+
+def _ended(camera: CameraView) -> Finding:
+    return Finding(level=Level.OK, text=f"Camera {camera.name} has ended: its file was played once, as configured.")
 
 
 def _camera_text(camera: CameraView, *, starting: bool) -> str:

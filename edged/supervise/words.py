@@ -56,6 +56,8 @@ def of_camera(camera: CameraView) -> Saying:
     """Say how a camera is."""
     if camera.health is None:
         return Saying(tone=Tone.BUSY, text="Starting")
+    if camera.ended:
+        return Saying(tone=Tone.IDLE, text="Played to its end")
     if not camera.health.delivering:
         trying = ", being brought back" if camera.health.rung else ""
         return Saying(tone=Tone.BAD, text=f"{camera.health.text[:1].upper()}{camera.health.text[1:]}{trying}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ GONE = camera("yard", health=health(Sign.NO_FRAMES, text="no picture for 42 s"))
 CLIMBING = camera("yard", health=health(Sign.NO_FRAMES, text="no picture for 42 s", rung=2))
 DARK = camera("yard", health=health(Sign.DARK, text="the picture has been dark for 60 s"))
 UNBORN = camera("yard", health=None)
+PLAYED = camera("yard", health=health(Sign.ENDED, text="the stream has ended"), ended=True)
 
 
 def test_a_healthy_device_is_ok_in_every_part() -> None:
@@ -41,6 +43,9 @@ def test_a_healthy_device_is_ok_in_every_part() -> None:
         ("cameras", view(cameras=(UNBORN,), uptime=121.0), FAILING, "No camera gives pictures"),
         ("cameras", view(cameras=(camera(), UNBORN), uptime=121.0), DEGRADED, "has not started"),
         ("cameras", view(cameras=()), OK, ""),
+        ("cameras", view(cameras=(PLAYED,)), OK, "Camera yard has ended: its file was played once"),
+        ("cameras", view(cameras=(PLAYED, camera())), OK, "Camera yard has ended"),
+        ("cameras", view(cameras=(PLAYED, replace(GONE, name="hall"))), FAILING, "No camera gives pictures"),
         ("link", view(link=None), OK, ""),
         ("link", view(link=link(LinkState.METERED)), OK, ""),
         ("link", view(link=link(LinkState.DOWN, "no route")), DEGRADED, "can't be reached (no route)"),

@@ -37,6 +37,7 @@ def alert(number: int = 1, whom: str = "ann@example.org", **changes: Any) -> dic
             Tone.BAD,
             "No picture for 9 s, being brought back",
         ),
+        (camera(health=health(Sign.ENDED, text="the stream has ended"), ended=True), Tone.IDLE, "Played to its end"),
     ],
 )
 def test_a_camera(seen: CameraView, tone: Tone, text: str) -> None:
