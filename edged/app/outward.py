@@ -14,7 +14,7 @@ from edged.model import Lane
 from edged.outbox.policy import RECEIVER
 from edged.push.alert import AlertSender, Letters, Links, no_link
 from edged.push.heartbeat import HeartbeatSender, Vitals
-from edged.push.line import Line
+from edged.push.line import Line, credentials_of
 from edged.push.link import LinkWatch
 from edged.push.loop import LaneWorker
 from edged.push.probe import LinkProbe
@@ -23,7 +23,6 @@ from edged.push.targets.tus import TusTarget
 from edged.push.throttle import Pacer, scheduled_rate
 from edged.push.traffic import Counters
 from edged.push.transfers import Transfers
-from edged.push.trial import credentials_of
 from edged.push.uploads import Uploader
 from edged.wire.heartbeat import CameraReport
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from edged.base.errors import NoAnswerError
+from edged.base.secret import reveal
 from edged.push.link import Outcome, Sighting
 from edged.push.replies import TOO_LARGE, Answer, refusal
 from edged.wire.signing import TIME_HEADER, WINDOW, sign_request
@@ -82,6 +83,15 @@ class Credentials:
             body=request.body if isinstance(request.body, bytes) else None,
         )
         return {"Authorization": value}
+
+
+def credentials_of(receiver: ReceiverSettings) -> Credentials:
+    """Return how requests to the receiver are authorised; ConfigError names the key of a secret that can't be had."""
+    return Credentials(
+        device=receiver.device,
+        key=reveal(receiver.key, "receiver.key"),
+        bearer=reveal(receiver.bearer, "receiver.bearer"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from edged.base.secret import reveal
 from edged.push.errand import Errand
-from edged.push.line import Credentials, Line, Request
+from edged.push.line import Line, Request, credentials_of
 from edged.push.link import LinkWatch
 from edged.push.replies import refusal
 from edged.push.targets.tus import TusTarget
@@ -19,18 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edged.base.clock import Clock
+    from edged.push.line import Credentials
     from edged.push.settings import PushSettings, ReceiverSettings
     from edged.wire.manifest import Manifest
     from edged.wire.receipt import Receipt
-
-
-def credentials_of(receiver: ReceiverSettings) -> Credentials:
-    """Return how requests to the receiver are authorised; ConfigError names the key of a secret that can't be had."""
-    return Credentials(
-        device=receiver.device,
-        key=reveal(receiver.key, "receiver.key"),
-        bearer=reveal(receiver.bearer, "receiver.bearer"),
-    )
 
 
 async def check_receiver(receiver: ReceiverSettings, clock: Clock) -> str:
