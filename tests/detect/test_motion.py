@@ -38,7 +38,7 @@ def test_noise_that_rises_at_once_is_no_motion() -> None:
     random = np.random.default_rng(5)
 
     def gain(picture: Picture, time: float) -> Picture:
-        return picture + random.normal(0.0, 8.0, picture.shape).astype(np.float32) if time > 6.0 else picture
+        return picture + random.normal(0.0, 12.0, picture.shape).astype(np.float32) if time > 6.0 else picture
 
     assert moving(watch(12.0, gain, noise=1.0)) == []
 
