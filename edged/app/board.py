@@ -11,7 +11,7 @@ import psutil
 
 from edged import __version__
 from edged.model import DeliveryKind, State
-from edged.outbox.commands import incidents_show, outbox_show
+from edged.outbox.commands import delivery_row, incident_row
 from edged.push.heartbeat import age
 from edged.supervise.board import CameraView, DiskView, GateView, Queue, TransferView, View
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from edged.app.eyes import Eye
     from edged.app.world import World
-    from edged.model import Frame, Gap, Incident, Loss
+    from edged.model import Frame, Gap, Loss
+    from edged.outbox.nouns import Dossier
 
 _FRESH = 3.0  # seconds: an older key frame shows less than the detector's newest picture
 _WIDTH = 640  # pixels: a status page's camera
@@ -137,25 +138,24 @@ class WorldBoard:
         """Return what waits or died, most urgent first, as JSON-able rows."""
         found = await self._world.outbox.deliveries((State.PENDING, State.HELD, State.DEAD), limit=limit)
         ordered = sorted(found, key=lambda each: (each.state is State.DEAD, each.priority, each.id))
-        return [await outbox_show(self._world.outbox, {"id": each.id}) for each in ordered]
+        return [delivery_row(each) for each in ordered]
 
     async def incidents(self, limit: int) -> Sequence[dict[str, Any]]:
         """Return the newest incidents with their clip parts, snapshots and deliveries, as JSON-able rows."""
-        found = await self._world.outbox.incidents(limit)
-        return [await self._row(incident) for incident in found]
+        return await self._rows(await self._world.outbox.dossiers(limit))
 
     async def incident(self, incident: str) -> dict[str, Any] | None:
         """Return one incident as a JSON-able row, or None."""
-        found = await self._world.outbox.incident(incident)
-        return None if found is None else await self._row(found)
+        found = await self._world.outbox.dossier(incident)
+        return None if found is None else (await self._rows([found]))[0]
 
-    async def _row(self, incident: Incident) -> dict[str, Any]:
-        row = await incidents_show(self._world.outbox, {"id": incident.id})
-        files = [*row["clips"], *row["snapshots"]]
+    async def _rows(self, dossiers: Sequence[Dossier]) -> list[dict[str, Any]]:
+        rows = [incident_row(dossier) for dossier in dossiers]
+        files = [file for row in rows for file in (*row["clips"], *row["snapshots"])]
         here = await asyncio.to_thread(lambda: [Path(file["path"]).is_file() for file in files])
         for file, present in zip(files, here, strict=True):
             file["here"] = present
-        return row
+        return rows
 
     async def gaps(self, limit: int) -> Sequence[Gap]:
         """Return the newest gaps."""

@@ -179,9 +179,9 @@ class Outward:
         allowed = scheduled_rate(self._config.push, ZoneInfo(self._config.device.timezone), self._clock)()
         return measured if allowed is None else min(measured, allowed)
 
-    def hasten(self) -> None:
-        """Try everything again at once."""
-        self.mailer.hasten()
+    def hasten(self, *, asked: bool = False) -> None:
+        """Try everything again at once; `asked` by a person also what was refused for its key or password."""
+        self.mailer.hasten(corrected=asked)
         self.alerts.hasten()
         self.uploads.hasten()
 
@@ -200,7 +200,7 @@ class Outward:
             self.hasten()
 
     async def _waiting(self) -> bool:
-        return (await self._outbox.backlog(RECEIVER)).count > 0
+        return await self._outbox.is_waiting(RECEIVER)
 
     def _vitals(self) -> Vitals:
         device, space = self._config.device, self._space()

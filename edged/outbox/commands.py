@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from edged.base.clock import Stamp
     from edged.model import Clip, Delivery, Incident, Snapshot
+    from edged.outbox.nouns import Dossier
     from edged.outbox.store import Outbox
 
 _LIMIT = 50  # rows that a listing returns unless told otherwise
@@ -30,7 +31,7 @@ async def outbox_list(outbox: Outbox, args: dict[str, Any]) -> dict[str, Any]:
     found = await outbox.deliveries(states, limit=_number(args, "limit", _LIMIT), before=_optional(args, "before"))
     counts, backlog = await outbox.counts(), await outbox.backlog()
     return {
-        "deliveries": [_delivery(delivery) for delivery in found],
+        "deliveries": [delivery_row(delivery) for delivery in found],
         "counts": {name: getattr(counts, name) for name in counts.__slots__},
         "backlog": {"count": backlog.count, "bytes": backlog.bytes, "oldest": _stamp(backlog.oldest)},
     }
@@ -38,7 +39,7 @@ async def outbox_list(outbox: Outbox, args: dict[str, Any]) -> dict[str, Any]:
 
 async def outbox_show(outbox: Outbox, args: dict[str, Any]) -> dict[str, Any]:
     """Show one delivery: `id`."""
-    return _delivery(await _find_delivery(outbox, args))
+    return delivery_row(await _find_delivery(outbox, args))
 
 
 async def outbox_retry(outbox: Outbox, args: dict[str, Any]) -> dict[str, Any]:
@@ -70,13 +71,18 @@ async def incidents_list(outbox: Outbox, args: dict[str, Any]) -> dict[str, Any]
 
 async def incidents_show(outbox: Outbox, args: dict[str, Any]) -> dict[str, Any]:
     """Show an incident with its clips, snapshots and deliveries: `id`."""
-    incident = await outbox.incident(str(args.get("id", "")))
-    if incident is None:
+    found = await outbox.dossier(str(args.get("id", "")))
+    if found is None:
         raise BadCommandError(f"there is no incident {args.get('id', '')!r}; `edged incidents list` shows them")
-    return _incident(incident) | {
-        "clips": [_clip(clip) for clip in await outbox.clips_of(incident.id)],
-        "snapshots": [_snapshot(snapshot) for snapshot in await outbox.snapshots_of(incident.id)],
-        "deliveries": [_delivery(delivery) for delivery in await outbox.deliveries_of(incident.id)],
+    return incident_row(found)
+
+
+def incident_row(dossier: Dossier) -> dict[str, Any]:
+    """Return what `incidents.show` tells of an incident."""
+    return _incident(dossier.incident) | {
+        "clips": [_clip(clip) for clip in dossier.clips],
+        "snapshots": [_snapshot(snapshot) for snapshot in dossier.snapshots],
+        "deliveries": [delivery_row(delivery) for delivery in dossier.deliveries],
     }
 
 
@@ -172,7 +178,8 @@ def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _delivery(delivery: Delivery) -> dict[str, Any]:
+def delivery_row(delivery: Delivery) -> dict[str, Any]:
+    """Return what `outbox.show` tells of a delivery."""
     receipt = delivery.receipt
     return {
         "id": delivery.id,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from edged.model import DeliveryKind
 from edged.outbox import deliveries, rows, windows
+from edged.outbox.nouns import Dossier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -151,6 +152,17 @@ def snapshots_of(connection: Connection, root: Path, incident: str) -> tuple[Sna
     return tuple(rows.snapshot(connection, root, row) for row in found.fetchall())
 
 
+def dossier(connection: Connection, root: Path, incident: str) -> Dossier | None:
+    """Return an incident with all that belongs to it, by id."""
+    found = find(connection, incident)
+    return None if found is None else _dossier(connection, root, found)
+
+
+def dossiers(connection: Connection, root: Path, limit: int) -> tuple[Dossier, ...]:
+    """Return the newest incidents, newest first, with all that belongs to them."""
+    return tuple(_dossier(connection, root, incident) for incident in listing(connection, limit, None))
+
+
 def find_file(connection: Connection, root: Path, subject: str) -> Clip | Snapshot | Document | None:
     """Return the clip, snapshot or document with id `subject`."""
     row = connection.execute(f"{rows.FILE} WHERE files.id = ?", (subject,)).fetchone()
@@ -159,6 +171,15 @@ def find_file(connection: Connection, root: Path, subject: str) -> Clip | Snapsh
     if row["what"] == "clip":
         return rows.clip(connection, root, row)
     return rows.snapshot(connection, root, row) if row["what"] == "snapshot" else rows.document(connection, root, row)
+
+
+def _dossier(connection: Connection, root: Path, incident: Incident) -> Dossier:
+    return Dossier(
+        incident=incident,
+        clips=clips_of(connection, root, incident.id),
+        snapshots=snapshots_of(connection, root, incident.id),
+        deliveries=deliveries.of_incident(connection, root, incident.id),
+    )
 
 
 def _insert(connection: Connection, incident: Incident, notice: str | None) -> None:

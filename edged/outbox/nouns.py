@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edged.base.clock import Stamp
-    from edged.model import Gap
+    from edged.model import Clip, Delivery, Gap, Incident, Snapshot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +78,16 @@ class Backlog:
     count: int
     bytes: int
     oldest: Stamp | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dossier:
+    """An incident with all that belongs to it, as of one moment; files that are deleted are still in it."""
+
+    incident: Incident
+    clips: tuple[Clip, ...]  # in the order of their parts
+    snapshots: tuple[Snapshot, ...]  # in the order of their seq
+    deliveries: tuple[Delivery, ...]  # in the order of commit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -44,6 +44,16 @@ def backlog(connection: Connection, destination: str | None) -> Backlog:
     return Backlog(count=row["n"], bytes=row["bytes"], oldest=since)
 
 
+def is_waiting(connection: Connection, destination: str) -> bool:
+    """Return whether anything waits for `destination`, without counting it."""
+    row = connection.execute(
+        "SELECT 1 FROM deliveries WHERE lane IN ('alert', 'bulk') AND destination = ? AND state = 'pending'"
+        " AND carrier IS NULL LIMIT 1",
+        (destination,),
+    ).fetchone()
+    return row is not None
+
+
 def sequence(connection: Connection) -> int:
     """Return a number that rises with what is committed and never falls, unless commits were lost."""
     (number,) = connection.execute(

@@ -24,9 +24,8 @@ from edged.outbox.spool import SIDECAR
 from edged.wire.receipt import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edged.model import Delivery
+    from edged.outbox.nouns import Dossier
     from edged.outbox.store import Outbox
 
 log = structlog.get_logger(__name__)
@@ -50,27 +49,22 @@ class Sidecar:
     alerts: tuple[tuple[str, str], ...] = ()
 
 
-def describe(
-    incident: Incident, clips: Sequence[Clip], snapshots: Sequence[Snapshot], deliveries: Sequence[Delivery]
-) -> Sidecar:
+def describe(dossier: Dossier) -> Sidecar:
     """Return the sidecar that says what these rows say."""
-    alerts = [delivery for delivery in deliveries if delivery.kind is DeliveryKind.ALERT]
+    alerts = [delivery for delivery in dossier.deliveries if delivery.kind is DeliveryKind.ALERT]
     return Sidecar(
-        incident=incident,
-        clips=tuple(clips),
-        snapshots=tuple(snapshots),
-        receipts=tuple(delivery.receipt for delivery in deliveries if delivery.receipt is not None),
+        incident=dossier.incident,
+        clips=dossier.clips,
+        snapshots=dossier.snapshots,
+        receipts=tuple(delivery.receipt for delivery in dossier.deliveries if delivery.receipt is not None),
         alerts=tuple((alert.destination, _outcome(alert)) for alert in alerts),
     )
 
 
 async def gather(outbox: Outbox, incident: str) -> Sidecar | None:
     """Return the sidecar that an incident's rows make now; None for an unknown one."""
-    known = await outbox.incident(incident)
-    if known is None:
-        return None
-    clips, snapshots = await outbox.clips_of(incident), await outbox.snapshots_of(incident)
-    return describe(known, clips, snapshots, await outbox.deliveries_of(incident))
+    found = await outbox.dossier(incident)
+    return None if found is None else describe(found)
 
 
 async def refresh(outbox: Outbox, incident: str) -> bool:

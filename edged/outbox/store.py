@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edged.base.clock import Clock, Stamp
     from edged.base.db import Database
     from edged.model import Clip, Delivery, Gap, Incident, Lane, Loss, Snapshot, State
-    from edged.outbox.nouns import AlertRules, Backlog, Counts, Document, LedgerGap, Notice, StoredFile
+    from edged.outbox.nouns import AlertRules, Backlog, Counts, Document, Dossier, LedgerGap, Notice, StoredFile
     from edged.outbox.policy import Draft
     from edged.wire.receipt import Receipt
 
@@ -113,6 +113,14 @@ class Outbox:
     async def incidents(self, limit: int = 50, before: str | None = None) -> tuple[Incident, ...]:
         """Return incidents, newest first; with `before`, those entered before that one."""
         return await self._read(lambda tx: incidents.listing(tx, limit, before))
+
+    async def dossier(self, incident: str) -> Dossier | None:
+        """Return an incident with its files and deliveries as of one moment, by id."""
+        return await self._read(lambda tx: incidents.dossier(tx, self.root, incident))
+
+    async def dossiers(self, limit: int) -> tuple[Dossier, ...]:
+        """Return the newest incidents, newest first, with their files and deliveries as of one moment."""
+        return await self._read(lambda tx: incidents.dossiers(tx, self.root, limit))
 
     async def unclosed_incidents(self) -> tuple[Incident, ...]:
         """Return the incidents that are still open, oldest first."""
@@ -327,6 +335,10 @@ class Outbox:
     async def backlog(self, destination: str | None = None) -> Backlog:
         """Return what waits for `destination`, or for any."""
         return await self._read(lambda tx: queries.backlog(tx, destination))
+
+    async def is_waiting(self, destination: str) -> bool:
+        """Return whether anything waits for `destination`."""
+        return await self._read(lambda tx: queries.is_waiting(tx, destination))
 
     async def sequence(self) -> int:
         """Return a number that rises with what is committed and never falls."""

@@ -203,6 +203,24 @@ async def test_work_of_a_cancelled_caller_is_committed_and_noticed(outbox: Outbo
     await asyncio.wait_for(woken.wait(), 10)
 
 
+async def test_dossiers_hold_all_that_belongs_to_each_incident(outbox: Outbox, make: Maker) -> None:
+    """The newest incidents come first, each with its own files and deliveries and nothing of the others'."""
+    made = []
+    for _ in range(3):
+        incident = await outbox.open_incident(make.incident(), (), RULES)
+        clips, snapshot = (make.clip(incident, 1), make.clip(incident, 2)), make.snapshot(incident)
+        for clip in reversed(clips):
+            await outbox.add_clip(clip, clip_drafts(clip, EVERYWHERE))
+        await outbox.add_snapshot(snapshot, ())
+        made.append((incident, clips, (snapshot,)))
+    found = await outbox.dossiers(2)
+    assert [(each.incident, each.clips, each.snapshots) for each in found] == [made[2], made[1]]
+    for each in found:
+        assert [row.subject for row in each.deliveries] == [clip.id for clip in reversed(each.clips) for _ in range(2)]
+        assert await outbox.dossier(each.incident.id) == each
+    assert await outbox.dossier("f" * 32) is None
+
+
 @pytest.mark.parametrize("count", [0, 1, 499, 500, 501])
 async def test_kept_files_come_whole_over_pages(outbox: Outbox, make: Maker, count: int) -> None:
     """However many there are, each file is returned once and in order."""

@@ -10,6 +10,7 @@ import pytest
 
 from edged.base.clock import Stamp
 from edged.model import Clip, Delivery, DeliveryKind, Incident, IncidentKind, Lane, Snapshot, State
+from edged.outbox.nouns import Dossier
 from edged.outbox.sidecar import BadSidecarError, Sidecar, describe, from_json, read, to_json, write
 from edged.wire.receipt import Proof, Receipt
 
@@ -159,5 +160,12 @@ def test_a_sidecar_says_what_the_rows_say(tmp_path: Path) -> None:
     )
     waiting = replace(alert, destination="mail:b@example.org", state=State.PENDING)
     upload = replace(alert, kind=DeliveryKind.CLIP, lane=Lane.BULK, destination="receiver", receipt=RECEIPT)
-    told = describe(whole.incident, whole.clips, whole.snapshots, (alert, waiting, upload))
+    told = describe(
+        Dossier(
+            incident=whole.incident,
+            clips=whole.clips,
+            snapshots=whole.snapshots,
+            deliveries=(alert, waiting, upload),
+        )
+    )
     assert told == whole
