@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edged.app.enqueue import enqueue
 from edged.app.tasks import CAPTURE, DETECT, RECORD
 from edged.base.errors import EdgedError
-from edged.outbox.commands import COMMANDS
+from edged.outbox.commands import COMMANDS, outbox_retry
 from edged.supervise.control import ControlServer
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def control_server(world: World) -> ControlServer:
         name: partial(command, world.outbox) for name, command in COMMANDS.items()
     }
     handlers |= {
+        "outbox.retry": partial(_retry, world),
         "enqueue": partial(enqueue, world.outbox, world.spool, world.clock, world.destinations),
         "record": partial(_record, world),
         "arm": partial(_arm, world),
@@ -36,6 +37,13 @@ def control_server(world: World) -> ControlServer:
         "status": partial(_status, world),
     }
     return ControlServer(world.spool.control, handlers)
+
+
+async def _retry(world: World, args: dict[str, Any]) -> dict[str, Any]:
+    """Make deliveries due, and try paused destinations at once: whoever asks may have corrected a password."""
+    result = await outbox_retry(world.outbox, args)
+    world.outward.hasten(asked=True)
+    return result
 
 
 async def _record(world: World, args: dict[str, Any]) -> dict[str, str]:
@@ -53,8 +61,7 @@ async def _record(world: World, args: dict[str, Any]) -> dict[str, str]:
     incident = await eye.detector.start_manual(seconds)
     try:
         async with asyncio.timeout(_ENTRY):
-            while await world.outbox.incident(incident) is None:
-                await asyncio.sleep(_LOOK)
+            await _until(lambda: _known(world, incident))
     except TimeoutError:
         raise EdgedError(f"incident {incident} is not in the outbox after {_ENTRY:g} s: see edged's log") from None
     return {"incident": incident}
@@ -74,15 +81,24 @@ async def _drain(world: World, args: dict[str, Any]) -> dict[str, Any]:
     world.draining = True
     for stage in (CAPTURE, DETECT, RECORD):
         await world.supervisor.stop_stage(stage)
-    world.outward.hasten()
+    world.outward.hasten(asked=True)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience):
-            await _emptied(world)
+            await _until(lambda: _emptied(world))
     waiting = (await world.outbox.backlog()).count
     return {"empty": not waiting, "waiting": waiting}
 
 
-async def _emptied(world: World) -> None:
-    """Wait until nothing waits in the outbox."""
-    while (await world.outbox.backlog()).count:
+async def _known(world: World, incident: str) -> bool:
+    return await world.outbox.incident(incident) is not None
+
+
+async def _emptied(world: World) -> bool:
+    return not (await world.outbox.backlog()).count
+
+
+async def _until(true: Callable[[], Awaitable[bool]]) -> None:
+    while True:
+        if await true():
+            return
         await asyncio.sleep(_LOOK)

@@ -26,11 +26,17 @@ PATIENCE = 40.0  # seconds that a test waits for what must come; far more than i
 def tables(state: Path, **sections: Any) -> dict[str, Any]:
     """Return a device's configuration as TOML has it: one drawn camera, and `sections` beside or instead of the rest.
 
-    Its scene lies still for ten seconds. The disk may be as full as it likes.
+    Its scene lies still for half a minute. The disk may be as full as it likes.
     """
+    door = {
+        "source": "synthetic",
+        "size": "320x180",
+        "synthetic": {"walks": [30.0]},
+        "detect": {"merge": "1s", "post_roll": "500ms"},
+    }
     return {
         "device": {"name": "shop", "site": "Corner shop", "state": str(state), "timezone": "Europe/Berlin"},
-        "cameras": {"door": {"source": "synthetic", "size": "320x180", "synthetic": {"walks": [30.0]}}},
+        "cameras": {"door": door},
         "http": {"listen": "127.0.0.1:0"},
         "outbox": {"warn_share": "0%", "critical_share": "0%"},
         **sections,
