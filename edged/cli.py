@@ -119,7 +119,7 @@ def _outbox_commands(commands: Any) -> None:
 
 
 _ACTIONS = {
-    ("outbox", "list"): "list deliveries, most urgent first",
+    ("outbox", "list"): "list deliveries, newest first",
     ("outbox", "show"): "show one delivery",
     ("outbox", "retry"): "try a dead or waiting delivery again at once; releases one that waits for a person",
     ("outbox", "drop"): "give a delivery up; the loss is entered in the ledger",

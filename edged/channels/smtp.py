@@ -97,10 +97,13 @@ class Mailer:
         """Return seconds until some relay may be tried: 0.0 when one may already."""
         return min((state.wait for state in self.relays), default=0.0)
 
-    def hasten(self) -> None:
-        """Let the relays that did not answer be tried at once: the link is back."""
+    def hasten(self, *, corrected: bool = False) -> None:
+        """Let the relays that did not answer be tried at once: the link is back.
+
+        With `corrected` also those that refused the login or showed a bad certificate: a person says that it is right.
+        """
         for door in self._doors:
-            if not isinstance(door.error, CredentialsError | UnfitError):
+            if corrected or not isinstance(door.error, CredentialsError | UnfitError):
                 door.gate.hasten()
 
     async def send(
