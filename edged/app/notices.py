@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from edged.app.outages import lost_since
 from edged.base.clock import stamp, stamp_at
 from edged.base.disk import replace_synced
 from edged.outbox.nouns import Notice, NoticeKind
@@ -77,7 +78,7 @@ class Notices:
         """Look once, and tell what is new."""
         told = await asyncio.to_thread(_read, self._ledger) if self._told is None else self._told
         now, health = self._clock.mono(), self._health()
-        self._lost = {name: self._lost.get(name, now) for name, state in health.items() if not state.delivering}
+        self._lost = lost_since(self._lost, health, now)
         well = health.keys() - self._lost.keys()
         for camera, back in news(well, self._lost, told, lost_after=self._lost_after, now=now).items():
             await self._outbox.add_notice(self._notice(health[camera], back=back), self._people)

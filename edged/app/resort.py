@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from edged.app.outages import lost_since
 from edged.base.disk import replace_synced
 from edged.capture.lastresort import Outlook, Resort, last_resort
 
@@ -55,7 +56,7 @@ class LastResort:
     async def step(self) -> None:
         """Look once and do what is decided."""
         now, health = self._clock.mono(), self._health()
-        self._lost = {name: self._lost.get(name, now) for name, state in health.items() if not state.delivering}
+        self._lost = lost_since(self._lost, health, now)
         self._ever |= health.keys() - self._lost.keys()
         reboots = await asyncio.to_thread(_reboots, self._ledger)
         outlooks = [Outlook(lost=self._lost.get(name), ever=name in self._ever) for name in health]
