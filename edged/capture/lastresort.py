@@ -47,8 +47,10 @@ def last_resort(
     if not losses or len(losses) < len(cameras):
         return Resort.WAIT
     outage = now - max(losses)
-    recent = sum(0 <= wall - reboot < _DAY for reboot in reboots)
-    if settings.reboot is not None and outage >= settings.reboot_after and recent < settings.reboots_a_day:
+    ages = [wall - reboot for reboot in reboots if 0 <= wall - reboot < _DAY]
+    # one that was just asked for is under way: asking again would spend the day's budget on the same outage
+    may_reboot = len(ages) < settings.reboots_a_day and min(ages, default=_DAY) >= settings.reboot_after
+    if settings.reboot is not None and outage >= settings.reboot_after and may_reboot:
         return Resort.REBOOT
     if outage >= settings.leave_after and any(camera.ever for camera in cameras):
         return Resort.LEAVE

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def test_the_hardware_is_reset_when_opening_anew_did_not_help_and_then_once_an_h
 
 LEAVE = LastResortSettings(leave_after=Duration(100), reboot_after=Duration(300))
 REBOOT = LastResortSettings(leave_after=Duration(100), reboot=Path("/run/x"), reboot_after=Duration(300))
+OFTEN = replace(REBOOT, reboots_a_day=3)
 NOW, WALL, DAY = 1000.0, 1_780_000_000.0, 86_400.0
 
 
@@ -43,6 +45,9 @@ NOW, WALL, DAY = 1000.0, 1_780_000_000.0, 86_400.0
         ([(NOW - 900, False)], REBOOT, [WALL - DAY / 2], Resort.WAIT),
         ([(NOW - 900, True)], REBOOT, [WALL - DAY / 2], Resort.LEAVE),
         ([(NOW - 900, False)], REBOOT, [WALL - DAY], Resort.REBOOT),
+        ([(NOW - 900, False)], OFTEN, [WALL - 299], Resort.WAIT),
+        ([(NOW - 900, False)], OFTEN, [WALL - 300], Resort.REBOOT),
+        ([(NOW - 900, False)], OFTEN, [WALL - 900, WALL - 600, WALL - 300], Resort.WAIT),
     ],
 )
 def test_the_last_resort_is_for_a_box_without_any_camera(
