@@ -72,9 +72,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands: Any, name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+def _add(
+    commands: Any,
+    name: str,
+    text: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    config: Path = _DEVICE_CONFIG,
+    nested: bool = False,
+) -> argparse.ArgumentParser:
+    """Add a command; a `nested` one leaves the configuration's default to the command above it."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    parser.add_argument("--config", type=Path, default=_DEVICE_CONFIG, metavar="FILE", help="default: %(default)s")
+    default = argparse.SUPPRESS if nested else config
+    parser.add_argument("--config", type=Path, default=default, metavar="FILE", help=f"default: {config}")
     parser.set_defaults(run=run)
     return parser
 
@@ -129,16 +139,17 @@ _ACTIONS = {
 
 
 def _receiver_commands(commands: Any) -> None:
-    receive = _add(commands, "receive", "run the receiver; or keep its devices and users", _receive)
-    receive.set_defaults(config=_RECEIVER_CONFIG)
+    text = "run the receiver; or keep its devices and users"
+    receive = _add(commands, "receive", text, _receive, config=_RECEIVER_CONFIG)
     groups = receive.add_subparsers(metavar="device|user")
     for group in ("device", "user"):
         actions = groups.add_parser(group, help=f"keep the receiver's {group}s").add_subparsers(
             metavar="ACTION", required=True
         )
         for action in ("add", "list", "remove"):
-            parser = _add(actions, action, f"{action} {group}s", _receiver_admin)
-            parser.set_defaults(group=group, action=action, config=argparse.SUPPRESS)
+            text = f"{action} {group}s"
+            parser = _add(actions, action, text, _receiver_admin, config=_RECEIVER_CONFIG, nested=True)
+            parser.set_defaults(group=group, action=action)
             if action != "list":
                 parser.add_argument("name", metavar="NAME")
             if (group, action) == ("device", "add"):

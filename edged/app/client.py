@@ -30,6 +30,8 @@ async def ask(config: DeviceConfig, command: str, args: dict[str, Any], *, timeo
     except NoDaemonError:
         if command not in COMMANDS and command != "enqueue":
             raise
+    except OSError as error:
+        raise EdgedError(f"{spool.control} can't be reached: {error.strerror}") from error
     stranger = await asyncio.to_thread(owner, spool.root)
     if stranger:
         raise EdgedError(f"{spool.root} belongs to {stranger}: run this command as that user, or start edged")
