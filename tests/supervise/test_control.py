@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 import os
+import socket
 import stat
 from typing import TYPE_CHECKING, Any
 
