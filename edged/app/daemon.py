@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import structlog
@@ -28,18 +29,20 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 FAILED = 1
+_THREADS = 32  # at once; asyncio's few (the processors + 4) may all hang in name look-ups while the line is down
 _TURN = 0.0005  # seconds a thread may keep the interpreter; at the default 5 ms the loop waits for every camera
 
 
 def run(config: DeviceConfig) -> int:
     """Run the daemon until SIGTERM or SIGINT; return its exit code.
 
-    Hung camera threads can't be ended, so once all is stored the process leaves without waiting for them.
+    Threads that hang (a camera, a name look-up) can't be ended, so once all is stored the process leaves without them.
     """
     logs.configure(style=config.log.style, level=config.log.level)
     sys.setswitchinterval(_TURN)
+    runner = asyncio.Runner()  # not closed, as asyncio.run would: it would wait for threads that hang
     try:
-        code = asyncio.run(_live(config))
+        code = runner.run(_live(config))
     except (OSError, sqlite3.OperationalError) as error:
         log.critical("edged can't start", state=str(config.device.state), reason=str(error))
         code = FAILED
@@ -49,6 +52,7 @@ def run(config: DeviceConfig) -> int:
 async def _live(config: DeviceConfig) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="edged"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _told_to_stop, stopping)
     notifier = Notifier.from_environment()

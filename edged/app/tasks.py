@@ -36,8 +36,9 @@ def tasks(world: World) -> tuple[Task, ...]:
     out = world.outward
     table.append(Task(name="alerts", start=out.alerts.run, deadline=900, stage=PUSH, critical=True))
     table.append(Task(name="uploads", start=out.uploads.run, deadline=300, stage=PUSH, critical=True, stop=out.close))
-    if out.probe is not None and out.heartbeat is not None:
+    if out.probe is not None:
         table.append(Task(name="link", start=out.probe.run, deadline=120, stage=PUSH))
+    if out.heartbeat is not None:  # edged's own receiver takes them, a foreign tus server does not
         table.append(Task(name="heartbeat", start=out.heartbeat.run, deadline=300, stage=PUSH))
     table += [
         Task(name="notices", start=world.notices.run, deadline=60, stage=PUSH),
