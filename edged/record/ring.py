@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from edged.model import Packet
 
+_SILENCE = 1.0  # seconds between two packets that no camera in order leaves
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hole:
@@ -76,7 +78,7 @@ class Ring:
     def tap(self, since: float) -> None:
         """Begin to keep packets for `take`, from the key frame at or before `since` (mono) on."""
         with self._lock:
-            first = _gop_at(self._gops, since)
+            first = _first_wanted(self._gops, since)
             packets = [packet for gop in list(self._gops)[first:] for packet in gop]
             late = self._evicted is not None and self._evicted >= since
             self._tapped = True
@@ -168,6 +170,16 @@ class _Backlog:
         if self._since is not None and mono > self._since:
             self._holes.append(Hole(start=self._since, end=mono, reason=self._reason))
         self._since = None
+
+
+def _first_wanted(gops: deque[list[Packet]], since: float) -> int:
+    """Return the index of the GOP that a pre-roll from `since` begins with.
+
+    That is the one at `since`, unless it ended well before: after an outage it may be hours old.
+    """
+    first = _gop_at(gops, since)
+    later = first + 1 < len(gops)
+    return first + 1 if later and gops[first][-1].mono < since - _SILENCE else first
 
 
 def _gop_at(gops: deque[list[Packet]], mono: float) -> int:

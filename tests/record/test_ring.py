@@ -64,6 +64,23 @@ def test_nothing_older_than_the_horizon_is_kept_beyond_its_gop() -> None:
     assert haul.holes == ()
 
 
+def test_pre_roll_does_not_reach_back_over_an_outage() -> None:
+    """Pictures from before an outage are old ones: a camera that has just come back begins with its first."""
+    target = ring()
+    fill(target, range(10))
+    fill(target, range(4000, 4003))
+    target.tap(since=3997.0)
+    assert [packet.mono for packet in target.take().packets] == [4000.0, 4001.0, 4002.0]
+
+
+def test_a_slow_camera_has_its_whole_pre_roll() -> None:
+    """With a second between two pictures, a wanted time between two groups is no outage."""
+    target = ring()
+    fill(target, range(10))
+    target.tap(since=5.5)
+    assert target.take().packets[0].mono == 4.0
+
+
 def test_a_pre_roll_beyond_the_cap_is_shortened_and_told() -> None:
     """What memory did not allow is a hole, from the wanted time to the first picture that is there."""
     target = ring(horizon=100.0, cap=60)
