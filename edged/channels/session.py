@@ -172,7 +172,8 @@ class Session:
         if protocol is None or transport is None:
             raise NoAnswerError(f"{self._name}: connection lost before the mail was sent")
         if self._writer is None:
-            transport.set_write_buffer_limits(high=0)  # so that `drain` means: handed to the kernel
+            # so that `drain` means: handed down; not 0, with which asyncio's TLS waits for room in an empty buffer
+            transport.set_write_buffer_limits(high=1, low=0)
             self._writer = asyncio.StreamWriter(transport, protocol, None, asyncio.get_running_loop())
         return protocol, self._writer
 

@@ -123,6 +123,17 @@ async def test_tls_and_login_protect_the_mail(trust: Trust, security: Security) 
     assert "login as shop accepted" in told
 
 
+@pytest.mark.parametrize("security", [Security.STARTTLS, Security.TLS])
+async def test_a_long_mail_gets_through_tls(trust: Trust, security: Security) -> None:
+    """A mail of many pieces, as each with a picture is, never waits for room that asyncio's TLS tells of no more."""
+    long = PLAIN + (b"x" * 70 + b"\r\n") * 4096
+    async with serve_mail(login=LOGIN, tls=trust.server(), implicit=security is Security.TLS) as mailbox:
+        chosen = settings(relay(mailbox, security, trust), reply=Duration(2))
+        await mailer(chosen).send(long, recipient="me@example.org")
+        (mail,) = await mailbox.wait_for(1)
+    assert mail.raw == long
+
+
 async def test_opportunistic_uses_tls_that_it_cannot_verify() -> None:
     """Opportunistic takes TLS from whoever offers it: better than nothing against who only listens."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
