@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_FOLDER = "folder:"
 _LOOK = 10.0  # seconds between looks when nothing happens: the pulse goes on, changed rates and times are seen
 
 
@@ -42,8 +43,8 @@ class LaneWorker:
     """Works one lane off with `parallel` deliveries at a time.
 
     `deliver` carries one out: it returns the receipt, or None when it has completed the delivery itself, or raises
-    DeliveryError. `away` names the destinations that can't be reached now. Alerts go out one at a time per address:
-    where one hangs the next would too, and keep the places that others need.
+    DeliveryError. `away` names the destinations that can't be reached now. Alerts go out one at a time per address, and
+    copies one at a time per folder: where one hangs the next would too, and keep the places that others need.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class LaneWorker:
     def _closed(self) -> set[str]:
         now = self._clock.mono()
         closed = {name for name, gate in self.gates.items() if gate.wait(now) > 0.0} | set(self._away())
-        return closed | set(self._busy.values()) if self._lane is Lane.ALERT else closed
+        return closed | {name for name in self._busy.values() if self._lane is Lane.ALERT or name.startswith(_FOLDER)}
 
     def _held(self) -> set[int]:
         now = self._clock.mono()
