@@ -6,6 +6,7 @@ from the Message-ID, bodies are quoted-printable, so a message is 7-bit clean an
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -48,9 +49,11 @@ def assemble(parts: Parts) -> bytes:
 
 
 def content_id(message_id: str, number: int) -> str:
-    """Return the content id of picture `number`, without angle brackets, unique as the Message-ID is (RFC 2392)."""
-    left, _, domain = message_id.strip("<>").rpartition("@")
-    return f"{left}.picture-{number + 1}@{domain}"
+    """Return the content id of picture `number`, without angle brackets, as unique as the Message-ID (RFC 2392).
+
+    Short, so that its header is never folded: some readers then don't find the picture.
+    """
+    return f"picture-{number + 1}.{hashlib.sha256(message_id.encode()).hexdigest()[:16]}@edged.invalid"
 
 
 def without_pictures(message: bytes) -> bytes | None:
