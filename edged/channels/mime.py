@@ -6,7 +6,6 @@ from the Message-ID, bodies are quoted-printable, so a message is 7-bit clean an
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -53,7 +52,7 @@ def content_id(message_id: str, number: int) -> str:
 
     Short, so that its header is never folded: some readers then don't find the picture.
     """
-    return f"picture-{number + 1}.{hashlib.sha256(message_id.encode()).hexdigest()[:16]}@edged.invalid"
+    return f"picture-{number + 1}.{sha256(message_id.encode()).hexdigest()[:16]}@edged.invalid"
 
 
 def without_pictures(message: bytes) -> bytes | None:
