@@ -6,10 +6,9 @@ import json
 import secrets
 from typing import TYPE_CHECKING
 
-from edged.model import DeliveryKind
 from edged.outbox import deliveries, ledger, rows
 from edged.outbox.nouns import Notice, NoticeKind
-from edged.outbox.policy import POLICY, Draft, drafts_key
+from edged.outbox.policy import notice_drafts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,20 +31,7 @@ def enter(connection: Connection, notice: Notice, destinations: Sequence[str], n
     )
     if added.rowcount != 1:
         return False
-    line = POLICY[DeliveryKind.ALERT]
-    drafts = [
-        Draft(
-            key=drafts_key(notice.id, destination),
-            kind=DeliveryKind.ALERT,
-            lane=line.lane,
-            priority=line.priority,
-            destination=destination,
-            incident=None,
-            subject=notice.id,
-        )
-        for destination in destinations
-    ]
-    deliveries.insert(connection, drafts, now)
+    deliveries.insert(connection, notice_drafts(notice, destinations), now)
     return True
 
 

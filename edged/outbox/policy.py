@@ -1,6 +1,7 @@
 """What becomes of an incident, a clip, a snapshot, a document: which deliveries, in which lane, how urgent.
 
-The table `POLICY` is the whole policy; the rest turns its lines into drafts for the destinations of this device.
+The table `POLICY` says how each kind is handled; people get alerts, stores get files. The rest makes drafts of it, one
+for each destination of this device.
 Keys come from the random ids of what is delivered, so that the same thing to the same destination has one key for ever.
 """
 
@@ -22,20 +23,19 @@ RECEIVER = "receiver"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
-    """A line of the policy: the lane, the priority (1 is most urgent), and who gets it."""
+class Handling:
+    """How a kind of delivery is handled: in which lane, with which priority (1 is most urgent)."""
 
     lane: Lane
     priority: int
-    people: bool  # by mail; otherwise to the receiver and the folders
 
 
 POLICY = {
-    DeliveryKind.ALERT: Line(lane=Lane.ALERT, priority=1, people=True),
-    DeliveryKind.SNAPSHOT: Line(lane=Lane.BULK, priority=2, people=False),
-    DeliveryKind.PREVIEW: Line(lane=Lane.BULK, priority=3, people=False),
-    DeliveryKind.CLIP: Line(lane=Lane.BULK, priority=5, people=False),
-    DeliveryKind.DOCUMENT: Line(lane=Lane.BULK, priority=7, people=False),
+    DeliveryKind.ALERT: Handling(lane=Lane.ALERT, priority=1),
+    DeliveryKind.SNAPSHOT: Handling(lane=Lane.BULK, priority=2),
+    DeliveryKind.PREVIEW: Handling(lane=Lane.BULK, priority=3),
+    DeliveryKind.CLIP: Handling(lane=Lane.BULK, priority=5),
+    DeliveryKind.DOCUMENT: Handling(lane=Lane.BULK, priority=7),
 }
 DOCUMENT_PRIORITIES = range(5, 10)
 
@@ -81,23 +81,24 @@ class Draft:
 
 def alert_drafts(incident: Incident, destinations: Destinations) -> tuple[Draft, ...]:
     """Return one alert per recipient: one refused address must not hide behind another that was accepted."""
-    return _drafts(DeliveryKind.ALERT, incident.id, destinations, incident=incident.id)
+    return _drafts(DeliveryKind.ALERT, incident.id, destinations.people, incident=incident.id)
 
 
-def notice_drafts(notice: Notice, destinations: Destinations) -> tuple[Draft, ...]:
-    """Return one alert per recipient for a notice (a summary, a fault of the system, a test)."""
-    return _drafts(DeliveryKind.ALERT, notice.id, destinations)
+def notice_drafts(notice: Notice, people: Iterable[str]) -> tuple[Draft, ...]:
+    """Return one alert to each of `people` ("mail:...") for a notice (a summary, a fault of the system, a test)."""
+    return _drafts(DeliveryKind.ALERT, notice.id, people)
 
 
 def clip_drafts(clip: Clip, destinations: Destinations) -> tuple[Draft, ...]:
     """Return a clip part's uploads and copies."""
     kind, manual = DeliveryKind.CLIP, destinations.manual
-    return _drafts(kind, clip.id, destinations, incident=clip.incident, size=clip.size, held=manual)
+    return _drafts(kind, clip.id, destinations.stores, incident=clip.incident, size=clip.size, held=manual)
 
 
 def snapshot_drafts(snapshot: Snapshot, destinations: Destinations) -> tuple[Draft, ...]:
     """Return a snapshot's uploads and copies."""
-    return _drafts(DeliveryKind.SNAPSHOT, snapshot.id, destinations, incident=snapshot.incident, size=snapshot.size)
+    kind, stores = DeliveryKind.SNAPSHOT, destinations.stores
+    return _drafts(kind, snapshot.id, stores, incident=snapshot.incident, size=snapshot.size)
 
 
 def document_drafts(
@@ -106,7 +107,7 @@ def document_drafts(
     """Return a document's uploads and copies; `priority` from 5 to 9, ValueError otherwise."""
     if priority is not None and priority not in DOCUMENT_PRIORITIES:
         raise ValueError(f"a document's priority is from 5 to 9, not {priority}")
-    return _drafts(DeliveryKind.DOCUMENT, document.id, destinations, size=document.size, priority=priority)
+    return _drafts(DeliveryKind.DOCUMENT, document.id, destinations.stores, size=document.size, priority=priority)
 
 
 def drafts_key(subject: str, destination: str) -> str:
@@ -119,26 +120,25 @@ def drafts_key(subject: str, destination: str) -> str:
 def _drafts(
     kind: DeliveryKind,
     subject: str,
-    destinations: Destinations,
+    destinations: Iterable[str],
     *,
     incident: str | None = None,
     size: int = 0,
     priority: int | None = None,
     held: bool = False,
 ) -> tuple[Draft, ...]:
-    line = POLICY[kind]
-    targets: Iterable[str] = destinations.people if line.people else destinations.stores
+    handling = POLICY[kind]
     return tuple(
         Draft(
             key=drafts_key(subject, destination),
             kind=kind,
-            lane=line.lane,
-            priority=line.priority if priority is None else priority,
+            lane=handling.lane,
+            priority=handling.priority if priority is None else priority,
             destination=destination,
             incident=incident,
             subject=subject,
             size=size,
             held=held,
         )
-        for destination in targets
+        for destination in destinations
     )

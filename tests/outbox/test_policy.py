@@ -47,7 +47,7 @@ def test_who_gets_what(make: Maker) -> None:
     people, stores = ("mail:a@example.org", "mail:b@example.org"), ("receiver", "folder:usb")
     wanted = [
         (alert_drafts(incident, EVERYWHERE), people, incident.id, incident.id, 0),
-        (notice_drafts(notice, EVERYWHERE), people, None, notice.id, 0),
+        (notice_drafts(notice, EVERYWHERE.people), people, None, notice.id, 0),
         (clip_drafts(clip, EVERYWHERE), stores, incident.id, clip.id, 1000),
         (snapshot_drafts(snapshot, EVERYWHERE), stores, incident.id, snapshot.id, 100),
         (document_drafts(document, EVERYWHERE), stores, None, document.id, 10),
