@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -143,11 +144,14 @@ class Uploads:
         """At the start: finish what is whole and sweep what no row knows."""
         begun = await self._store.uploads()
         for upload in begun:
-            if await asyncio.to_thread(self._vault.length, upload.id) >= upload.length:
-                try:
+            try:
+                if await asyncio.to_thread(self._vault.length, upload.id) >= upload.length:
                     await self._finish(upload)
-                except FaultError as error:
-                    log.warning("upload thrown away", device=upload.owner, upload=upload.id, error=str(error))
+            except FaultError as error:
+                log.warning("upload thrown away", device=upload.owner, upload=upload.id, error=str(error))
+            except (OSError, sqlite3.OperationalError) as error:
+                # a full disk, or one that can't read this file: the others must be served; its device asks again
+                log.error("upload not finished", device=upload.owner, upload=upload.id, error=str(error))
         uploads = {upload.id for upload in await self._store.uploads()}
         strays = await asyncio.to_thread(self._vault.sweep, uploads, await self._store.contents())
         log.info("storage checked", uploads=len(uploads), strays=strays)

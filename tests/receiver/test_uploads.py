@@ -206,6 +206,22 @@ async def test_a_whole_upload_is_finished_at_the_start(config: ReceiverConfig) -
         assert partial(config) == []
 
 
+async def test_an_upload_that_can_t_be_read_keeps_no_other_waiting(config: ReceiverConfig) -> None:
+    """Where the disk refuses one upload at the start, it is left as it is and the receiver serves all others."""
+    damaged, whole = manifest_of(b"damaged"), manifest_of(DATA)
+    async with serve(config) as serving, await known_device(serving, "shop") as shop:
+        for told in (damaged, whole):
+            location = (await shop.create(told)).headers["Location"]
+            path = config.state / location.replace("/files/", "partial/")
+            path.write_bytes(DATA)
+            if told is damaged:
+                path.unlink()
+                path.mkdir()  # opens and has a length, and can't be read
+    async with serve(config) as serving:
+        assert await serving.world.store.file("shop", key=whole.key) is not None
+        assert [upload.manifest.key for upload in await serving.world.store.uploads()] == [damaged.key]
+
+
 async def test_incidents_are_known_by_their_files(receiver: Serving, shop: Device) -> None:
     """Parts and snapshots arrive in any order, and the incident's row grows by each."""
     first = manifest_of(b"1", incident="i", camera="door", part=1, opened=5.0, zones=("yard",), cause="motion")
