@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from edged.base.errors import FileLostError, NoAnswerError, RefusedError, UploadGoneError
+from edged.base.errors import FileLostError, NoAnswerError, RefusedError, RejectedError, UploadGoneError
 from edged.push.body import FileBody, OutrankedError
 from edged.push.line import Line, Request
 from edged.push.link import Outcome, Sighting
@@ -85,10 +85,13 @@ class TusTarget:
         line = self._free.pop() if self._free else self._line()
         try:
             found = await _Upload(self, line, errand, descriptor).run()
+            self.reach.forget(errand.manifest.key)
+        except (RejectedError, FileLostError):
+            self.reach.forget(errand.manifest.key)  # it will not be resumed
+            raise
         finally:
             self._free.append(line)
             os.close(descriptor)
-        self.reach.forget(errand.manifest.key)
         return found
 
     async def close(self) -> None:
