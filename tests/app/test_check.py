@@ -270,7 +270,7 @@ async def test_beside_a_running_daemon_its_cameras_are_asked_of_it(site: Site) -
         await watching(world)
         site.tables["cameras"]["yard"] = {"url": str(FOOTAGE)}
         rows = await site.check()
-        assert {what for what, row in rows.items() if row.level is not Level.OK} == set()
+        assert {what for what, row in rows.items() if row.level is Level.ERROR} == set()
         assert rows["camera door"].text == "in use by the running edged: delivers"
         assert "first picture after" in rows["camera yard"].text
         assert rows["state directory"].text.endswith("edged is running on it")

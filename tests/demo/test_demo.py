@@ -65,7 +65,7 @@ def judge(out: Path, code: int, lines: list[str]) -> dict[str, Any]:
 @pytest.mark.timeout(150)
 async def test_for_some_seconds(tmp_path: Path) -> None:
     """After its time the demo closes, delivers, and tells in one JSON line what came of it."""
-    code, lines = await play(tmp_path / "out", "--for", "16")
+    code, lines = await play(tmp_path / "out", "--for", "20")
     judge(tmp_path / "out", code, lines)
     assert lines[0].startswith("status page  http://127.0.0.1:")
     story = "\n".join(lines)
