@@ -7,6 +7,7 @@ and each camera shows a picture or a step on its recovery ladder (a dead camera 
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,11 @@ def complaints(evidence: Evidence, limits: Limits) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _gist(found: Sequence[str]) -> list[str]:
+    """Return complaints without their figures: one that only grows is no news."""
+    return [re.sub(r"[0-9.]+ s\b", "", text) for text in found]
+
+
 def _how(task: TaskState) -> str:
     if task.status is Status.DEGRADED:
         return f"degraded ({task.error})"
@@ -93,7 +99,7 @@ class Watchdog:
     async def step(self) -> None:
         """Judge once: feed, or say why not (once for each new complaint)."""
         found = complaints(await self._gather(), self._limits)
-        if found != self.complaints:
+        if _gist(found) != _gist(self.complaints):
             for text in found:
                 log.error("watchdog not fed", reason=text)
             if not found:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from edged.base.clock import SystemClock
 from edged.base.pulse import Pulse
@@ -54,6 +55,31 @@ def test_all_reasons_are_told() -> None:
     """Several signs at once are all named."""
     ill = replace(WELL, lag=9.0, database="locked", camera_ages={"front": 500.0, "back": 1.0})
     assert len(complaints(ill, LIMITS)) == 3
+
+
+async def test_a_complaint_is_logged_once_while_it_grows() -> None:
+    """The seconds go on, the reason stays: it is news when it comes, when another joins it and when all is over."""
+    looks: list[dict[str, Any]] = [
+        {"database": "locked"},
+        {"lag": 9.0},
+        {"lag": 19.5},
+        {"lag": 31.0, "database": "locked"},
+        {},
+        {},
+    ]
+    evidence = iter([replace(WELL, **look) for look in looks])
+
+    async def gather() -> Evidence:
+        return next(evidence)
+
+    dog = Watchdog(Notifier(None), interval=1.0, limits=LIMITS, gather=gather, status=str)
+    told = []
+    for _ in looks:
+        with capture_logs() as entries:
+            await dog.step()
+        told.append([entry["event"] for entry in entries])
+    refused, fed = "watchdog not fed", "watchdog fed again"
+    assert told == [[refused], [refused], [], [refused, refused], [fed], []]
 
 
 @pytest.fixture
