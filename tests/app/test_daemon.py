@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import av
+import pytest
 
 from edged.app.client import ask
 from edged.base.config import parse
 from edged.settings import DeviceConfig
+from edged.supervise.control import NoDaemonError
 from tests.app.home import PATIENCE, tables, toml, until
 
 if TYPE_CHECKING:
@@ -183,3 +185,22 @@ async def test_a_taken_port_costs_the_page_not_the_recording(tmp_path: Path) -> 
             await edged.said("no status page")
             assert await edged.tell("status") != {}
             assert await edged.end(signal.SIGTERM) == 0
+
+
+async def test_a_stop_ends_a_drain_that_waits(tmp_path: Path, free_port: int) -> None:
+    """Who waits for a drain is told that edged ended; nothing goes wrong inside, and what waits is kept."""
+    key = tmp_path / "key"
+    key.touch(mode=0o600)
+    key.write_text("ab" * 32)
+    receiver = {"url": f"http://127.0.0.1:{free_port}", "device": "shop", "key": {"file": str(key)}}
+    async with daemon(tmp_path, receiver=receiver) as edged:
+        await edged.heard("STATUS=1 of 1 cameras deliver, 0 incidents open, receiver down")
+        await edged.tell("record", camera="door", seconds=600.0)
+        draining = asyncio.create_task(edged.tell("drain", wait=3600.0))
+        await edged.said("clip sealed")
+        assert await edged.end(signal.SIGTERM) == 0
+        with pytest.raises(NoDaemonError):
+            await draining
+    assert [line for line in edged.log if line["level"] in {"error", "critical"}] == []
+    assert edged.plain == []
+    assert (await edged.tell("outbox.list"))["backlog"]["count"] >= 1
