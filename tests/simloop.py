@@ -34,6 +34,8 @@ Ts = TypeVarTuple("Ts")
 START = 1000.0  # the loop's time when it is made: any value but zero, which would hide mistakes
 NOON = 1_780_056_000.0  # 2026-05-29 12:00:00 UTC, the wall time that scenes start at
 _AFTER_BOOT = 12.0  # the monotonic time at which a rebooted device's daemon starts
+_ROUNDS = 1000  # timers in turn at one instant, after which the time creeps on by ...
+_CREEP = 1e-6  # ... so many seconds
 _SLICE = 0.05  # real seconds in one wait for work that is away
 _THREADS = 8
 
@@ -47,10 +49,12 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     patience = 600  # slices (30 s) without any sign of work that is away until it counts as hung
 
+    _clock_resolution: float  # asyncio's: timers due by then are run now
     _scheduled: list[asyncio.TimerHandle]  # asyncio's heap of timers, the head is never a cancelled one when we look
 
     def __init__(self) -> None:
         self._now = START
+        self._rounds = 0  # in which a timer was due at this instant
         self._calls = 0  # executor calls that have not come back
         self._held = 0  # `real_io` blocks entered
         self._sql: set[asyncio.Future[Any]] = set()  # promised by aiosqlite's threads
@@ -79,6 +83,20 @@ class SimLoop(asyncio.SelectorEventLoop):
         if not self._scheduled:
             raise StuckError(f"nothing is scheduled and nothing is under way; waiting:{self._waiting()}")
         self._now = max(self._now, self._scheduled[0].when())
+        self._rounds = 0
+
+    def creep(self) -> None:
+        """Let a moment pass if timer after timer is due at one instant.
+
+        A wait shorter than the time can tell from nothing ends without any time having passed, so that whoever waits
+        for an instant by its own subtraction may wait so for ever; a real clock always goes on.
+        """
+        if not self._scheduled or self._scheduled[0].when() > self._now + self._clock_resolution:
+            return
+        self._rounds += 1
+        if self._rounds > _ROUNDS:
+            self._now += _CREEP
+            self._rounds = 0
 
     def restart_time(self, mono: float) -> None:
         """Go on from `mono` as a rebooted machine does; timers that stand keep their distance from now."""
@@ -151,6 +169,7 @@ class _JumpingSelector(selectors.EpollSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return what is ready at once, or after some real waiting, or nothing after a jump."""
+        self._loop.creep()
         events = super().select(0)
         if events or (timeout is not None and timeout <= 0):
             return events

@@ -248,3 +248,16 @@ def test_executor_results_come_before_the_count_falls(simulate: Simulate) -> Non
         return clock.mono()
 
     assert simulate(scene) == START
+
+
+def test_a_wait_too_short_to_show_ends(simulate: Simulate) -> None:
+    """Who waits until an instant that rounding puts off by less than the time can show does not wait for ever."""
+
+    async def scene(clock: SimClock) -> float:
+        clock.loop.restart_time(600_000.1)
+        seen = clock.mono()
+        while (wait := 1e-11 - (clock.mono() - seen)) > 0.0:
+            await asyncio.sleep(wait)
+        return clock.mono()
+
+    assert simulate(scene) == pytest.approx(600_000.1)

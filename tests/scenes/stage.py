@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 DEVICE = "harbour"
 PERSON = "owner@example.org"
 PATIENCE = 50.0  # seconds that a scene waits for what must come; far more than it takes
-_BEFORE = 2.0  # seconds of a scripted incident's pictures before its first motion
+_BEFORE = 1.0  # seconds of a scripted incident's pictures before its first motion
 _AFTER = 1.0  # and of its post-roll
 
 
@@ -230,7 +230,8 @@ async def check_proven(scene: Stage, outbox: Outbox) -> dict[str, list[Clip]]:
     incidents = await outbox.incidents(10_000)
     clips = {incident.id: list(await outbox.clips_of(incident.id)) for incident in incidents}
     snapshots = [each for incident in incidents for each in await outbox.snapshots_of(incident.id)]
-    here: dict[str, Clip | Snapshot] = {file.id: file for file in (*itertools.chain(*clips.values()), *snapshots)}
+    parts = [clip for found in clips.values() for clip in found]
+    here: dict[str, Clip | Snapshot] = {**{clip.id: clip for clip in parts}, **{each.id: each for each in snapshots}}
     there = await scene.arrived()
     assert sorted(file.key for file in there) == sorted(here)
     for file in there:
