@@ -94,7 +94,7 @@ async def _known(world: World, incident: str) -> bool:
 
 
 async def _emptied(world: World) -> bool:
-    return not (await world.outbox.backlog()).count
+    return not await world.outbox.is_waiting()
 
 
 async def _until(true: Callable[[], Awaitable[bool]]) -> None:

@@ -44,12 +44,12 @@ def backlog(connection: Connection, destination: str | None) -> Backlog:
     return Backlog(count=row["n"], bytes=row["bytes"], oldest=since)
 
 
-def is_waiting(connection: Connection, destination: str) -> bool:
-    """Return whether anything waits for `destination`, without counting it."""
+def is_waiting(connection: Connection, destination: str | None) -> bool:
+    """Return whether anything waits for `destination`, or for any, without counting it."""
+    chosen = "" if destination is None else "AND lane IN ('alert', 'bulk') AND destination = :destination"
     row = connection.execute(
-        "SELECT 1 FROM deliveries WHERE lane IN ('alert', 'bulk') AND destination = ? AND state = 'pending'"
-        " AND carrier IS NULL LIMIT 1",
-        (destination,),
+        f"SELECT 1 FROM deliveries WHERE state = 'pending' AND carrier IS NULL {chosen} LIMIT 1",
+        {"destination": destination},
     ).fetchone()
     return row is not None
 

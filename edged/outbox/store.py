@@ -336,8 +336,8 @@ class Outbox:
         """Return what waits for `destination`, or for any."""
         return await self._read(lambda tx: queries.backlog(tx, destination))
 
-    async def is_waiting(self, destination: str) -> bool:
-        """Return whether anything waits for `destination`."""
+    async def is_waiting(self, destination: str | None = None) -> bool:
+        """Return whether anything waits for `destination`, or for any."""
         return await self._read(lambda tx: queries.is_waiting(tx, destination))
 
     async def sequence(self) -> int:

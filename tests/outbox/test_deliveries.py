@@ -444,9 +444,11 @@ async def test_counts_and_backlog_tell_the_states_apart(outbox: Outbox, make: Ma
     assert [each.id for each in page] == [made[5].id]
     assert [each.id for each in await outbox.deliveries((State.PENDING,), before=page[0].id)] == [made[4].id]
     assert [await outbox.is_waiting(destination) for destination in (RECEIVER, "folder:usb")] == [True, False]
+    assert await outbox.is_waiting()
     for last in made[4:]:
         await outbox.bury(last.id, "413")
     assert not await outbox.is_waiting(RECEIVER)
+    assert not await outbox.is_waiting()
 
 
 async def test_the_sequence_rises_with_every_commit_of_something_new(outbox: Outbox, make: Maker) -> None:
