@@ -14,14 +14,13 @@ from edged.base.errors import (
     UploadGoneError,
 )
 from edged.wire import faults, tus
-from edged.wire.signing import TIME_HEADER
+from edged.wire.signing import RECEIVER_HEADER, TIME_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edged.wire.faults import Fault
 
-RECEIVER_HEADER = "Edged-Receiver"
 _MARKS = (RECEIVER_HEADER, TIME_HEADER, tus.RESUMABLE)
 _BUSY_PAUSE = 60.0  # seconds, when a busy peer names no time
 _MOMENT = 5.0  # seconds: another request on the upload is being ended, or the receiver restarts

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WINDOW = 300.0  # seconds that a request's time may be off
-TIME_HEADER = "Edged-Time"
+TIME_HEADER = "Edged-Time"  # Unix seconds as the receiver counts them
+RECEIVER_HEADER = "Edged-Receiver"  # marks the probe's answer as that of edged's own receiver
 SIGNED_HEADERS = ("upload-offset", "upload-length", "upload-metadata")
 
 _SCHEME = "Edged"

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-PROBE_HEADER = "Edged-Receiver"
-
 
 def add_routes(app: web.Application) -> None:
     """Add the devices' addresses."""
@@ -38,7 +36,7 @@ async def _probe(request: web.Request) -> web.Response:
     if "Authorization" in request.headers:
         await world.authority.client(request)
     headers = {
-        PROBE_HEADER: "1",
+        signing.RECEIVER_HEADER: "1",
         signing.TIME_HEADER: str(int(world.clock.wall())),
         "Edged-Version": __version__,
         "Cache-Control": "no-store",
