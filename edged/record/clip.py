@@ -82,8 +82,10 @@ class DiskFile:
         os.ftruncate(self._descriptor, size)
 
     def close(self) -> None:
-        """Close it."""
-        os.close(self._descriptor)
+        """Close it; once closed, everything else is refused: its number may be another file's by then."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ import av
 import pytest
 
 from edged.base.clock import Stamp
-from edged.record.clip import Label, Part, Sealed, read_label
+from edged.record.clip import DiskFile, Label, Part, Sealed, read_label
 from edged.record.nal import BadBitstreamError
 from tests.record.disks import FailingFile
 from tests.record.footage import RATE, packets
@@ -172,3 +172,18 @@ def test_a_key_frame_with_other_sets_does_not_continue_the_part(tmp_path: Path) 
     part = Part(tmp_path / "part-001.mp4", small[0], LABEL, fragment=0.5)
     assert part.continues_with(small[0])
     assert not part.continues_with(large[0])
+
+
+def test_a_closed_file_never_touches_the_one_that_took_its_number(tmp_path: Path) -> None:
+    """A part whose seal failed at the very end is cut afterwards: by then the descriptor may be the database's."""
+    file = DiskFile(tmp_path / "part-001.mp4")
+    file.write(b"clip")
+    file.close()
+    with (tmp_path / "other").open("w+b", buffering=0) as other:  # the lowest free number: the one just given up
+        other.write(b"precious")
+        for refused in (lambda: file.truncate(0), file.sync, lambda: file.write(b"x")):
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                refused()
+        file.close()
+        other.seek(0)
+        assert other.read() == b"precious"
