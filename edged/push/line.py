@@ -8,6 +8,7 @@ peer's kernel acknowledges. What is cut is reset, not drained: it would be paid 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -278,4 +279,15 @@ def _reason(error: BaseException) -> str:
         return f"the receiver's certificate is not accepted ({problem}); check its name, the authority and this clock"
     if isinstance(error, TimeoutError):
         return "no connection in time"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"{error.host}:{error.port}: {_unconnected(error)}"
     return str(error) or type(error).__name__
+
+
+def _unconnected(error: aiohttp.ClientConnectorError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return "no TLS could be agreed on; does the address begin with the right one of http and https?"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"the name can't be looked up ({error.strerror})"
+    code = error.os_error.errno
+    return os.strerror(code).lower() if code and code > 0 else str(error.os_error)  # below 0: of the name look-up

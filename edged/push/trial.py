@@ -28,7 +28,7 @@ async def check_receiver(receiver: ReceiverSettings, clock: Clock) -> str:
     """Ask the receiver whether it is there and accepts our key; return a sentence, raise a DeliveryError else."""
     credentials = credentials_of(receiver)
     line = Line(receiver, credentials, clock=clock, link=None, traffic=Counters().line())
-    doing = "reach the receiver"
+    doing = "use the receiver"
     try:
         request = (
             Request(method="GET", url=URL(receiver.url) / "probe")
