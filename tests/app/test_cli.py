@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EDGED = (sys.executable, "-c", "from edged.cli import main; main()")
+# where the tests run in a shell's background SIGINT is ignored, and a program inherits that
+INTERRUPTIBLE = (
+    *EDGED[:2],
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from edged.cli import main; main()",
+)
 COMMANDS = ("run", "check", "record", "enqueue", "arm", "disarm", "auto", "drain", "outbox", "incidents", "receive")
 DEEPER = (
     *(("outbox", action) for action in ("list", "show", "retry", "drop")),
@@ -240,7 +245,7 @@ def test_devices_and_users_of_a_receiver(shell: Shell, receiver: Path) -> None:
     command = [*EDGED, "receive", "user", "add", "boss", "--config", str(receiver)]
     done = subprocess.run(command, input="correct horse\n", capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "user boss may log in\n", "")
-    assert shell.run("receive", "user", "list", "--config", receiver) == 0
+    assert shell.run("receive", "--config", receiver, "user", "list") == 0  # the option may stand before the action
     assert "name: boss" in shell.out
     assert b"correct horse" not in (receiver.parent / "receiver" / "receiver.db").read_bytes()
     done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
@@ -281,7 +286,9 @@ async def test_ctrl_c_ends_a_command_quietly(device: Path, state_dir: Path) -> N
 
     server = await asyncio.start_unix_server(mute, state_dir / "control.sock")
     process = await asyncio.create_subprocess_exec(
-        *(*EDGED, "drain", "--config", str(device)), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *(*INTERRUPTIBLE, "drain", "--config", str(device)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     await asked.wait()
     process.send_signal(signal.SIGINT)
