@@ -11,6 +11,7 @@ The part's place in its incident is written into the MP4's comment, so that a fi
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -64,28 +65,34 @@ class DiskFile:
     """A new file of mode 0600, its name synced; FileExistsError rather than touch what is there."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._descriptor: int | None = os.open(path, flags, 0o600)
         sync_directory(path.parent)
 
     def write(self, data: bytes) -> None:
         """Append all of `data`."""
         rest = memoryview(data)
         while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+            rest = rest[os.write(self._number(), rest) :]
 
     def sync(self) -> None:
         """Return when everything written is on the disk."""
-        os.fsync(self._descriptor)
+        os.fsync(self._number())
 
     def truncate(self, size: int) -> None:
         """Cut the file back to `size` bytes."""
-        os.ftruncate(self._descriptor, size)
+        os.ftruncate(self._number(), size)
 
     def close(self) -> None:
-        """Close it; once closed, everything else is refused: its number may be another file's by then."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
+        """Close it; nothing happens when it is closed already."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
             os.close(descriptor)
+
+    def _number(self) -> int:
+        if self._descriptor is None:  # its number may be another file's by now, even the database's
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._descriptor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
