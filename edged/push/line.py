@@ -18,7 +18,7 @@ import aiohttp
 
 from edged.base.errors import NoAnswerError
 from edged.base.secret import reveal
-from edged.push.link import Outcome, Sighting
+from edged.push.link import Exchange, Outcome
 from edged.push.replies import TOO_LARGE, Answer, refusal
 from edged.wire.signing import TIME_HEADER, WINDOW, sign_request
 
@@ -151,7 +151,7 @@ class Line:
         try:
             answer = await self._watched(request)
         except (aiohttp.ClientError, OSError, NoAnswerError) as error:  # a TimeoutError is an OSError
-            self._saw(Sighting(outcome=Outcome.SILENT, reason=_reason(error)))
+            self._saw(Exchange(outcome=Outcome.SILENT, reason=_reason(error)))
             raise NoAnswerError(f"can't {doing}: {_reason(error)}") from error
         if not answer.genuine and request.sink is None and answer.status != TOO_LARGE:
             refused = (
@@ -160,13 +160,13 @@ class Line:
                 else NoAnswerError(f"can't {doing}: something between here and the receiver answered in its place")
             )
             down = answer.status >= 500  # noqa: PLR2004 -- a proxy before a receiver that is away
-            self._saw(Sighting(outcome=Outcome.SILENT if down else Outcome.CAPTIVE, reason=str(refused)))
+            self._saw(Exchange(outcome=Outcome.SILENT if down else Outcome.CAPTIVE, reason=str(refused)))
             raise refused
         bare = isinstance(request.body, bytes) and request.sink is None
-        self._saw(Sighting(outcome=Outcome.ANSWERED, rtt=answer.seconds if bare else 0.0))
+        self._saw(Exchange(outcome=Outcome.ANSWERED, rtt=answer.seconds if bare else 0.0))
         return answer
 
-    def _saw(self, seen: Sighting) -> None:
+    def _saw(self, seen: Exchange) -> None:
         if self._link is not None:
             self._link.saw(seen)
 

@@ -35,7 +35,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sighting:
+class Exchange:
     """One exchange: round trip in seconds and rate in bytes a second where it measured them, else 0.0."""
 
     outcome: Outcome
@@ -61,7 +61,7 @@ def begin(now: float) -> Track:
     return Track(link=Link(state=LinkState.DOWN, since=now, rtt=0.0, rate=0.0, reason="not yet tried"), cut=now)
 
 
-def observe(track: Track, seen: Sighting, *, figures: ProbeSettings, metered: bool, now: float) -> Track:
+def observe(track: Track, seen: Exchange, *, figures: ProbeSettings, metered: bool, now: float) -> Track:
     """Return the track after one exchange at mono `now`."""
     if seen.outcome is Outcome.ANSWERED:
         return _answered(track, seen, metered=metered, now=now)
@@ -90,7 +90,7 @@ def probe_wait(track: Track, *, waiting: bool, tries: int, figures: ProbeSetting
     return figures.metered if metered else figures.idle
 
 
-def _answered(track: Track, seen: Sighting, *, metered: bool, now: float) -> Track:
+def _answered(track: Track, seen: Exchange, *, metered: bool, now: float) -> Track:
     link = replace(track.link, rtt=_mean(track.link.rtt, seen.rtt), rate=_mean(track.link.rate, seen.rate))
     if usable(link):
         return replace(track, link=link, failed=0)
@@ -102,7 +102,7 @@ def _answered(track: Track, seen: Sighting, *, metered: bool, now: float) -> Tra
     return replace(track, link=link, failed=0, proved=0, cut=now)
 
 
-def _failed(track: Track, seen: Sighting, *, figures: ProbeSettings, now: float) -> Track:
+def _failed(track: Track, seen: Exchange, *, figures: ProbeSettings, now: float) -> Track:
     track = replace(track, failed=track.failed + 1, proved=0)
     state = LinkState.CAPTIVE if seen.outcome is Outcome.CAPTIVE else LinkState.DOWN
     if not usable(track.link):
@@ -156,7 +156,7 @@ class LinkWatch:
         """Have `watcher` called after each exchange that failed."""
         self._watchers.append(watcher)
 
-    def saw(self, seen: Sighting) -> None:
+    def saw(self, seen: Exchange) -> None:
         """Take in one exchange."""
         before = self.track.link
         self.seen_at = now = self._clock.mono()

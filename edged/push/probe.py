@@ -10,7 +10,7 @@ from yarl import URL
 
 from edged.base.errors import NoAnswerError
 from edged.push.line import Request
-from edged.push.link import Outcome, Sighting, probe_wait
+from edged.push.link import Exchange, Outcome, probe_wait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -78,7 +78,7 @@ class LinkProbe:
             async with asyncio.timeout(limit):
                 await self._line.ask(self._request, doing="reach the receiver")
         except TimeoutError:
-            self._link.saw(Sighting(outcome=Outcome.SILENT, reason=f"the receiver gave no answer for {limit:.0f} s"))
+            self._link.saw(Exchange(outcome=Outcome.SILENT, reason=f"the receiver gave no answer for {limit:.0f} s"))
         except NoAnswerError:
             return  # the line has told the link
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.model import LinkState
-from edged.push.link import LinkWatch, Outcome, Sighting, Track, begin, mean_life, observe, probe_wait, usable
+from edged.push.link import Exchange, LinkWatch, Outcome, Track, begin, mean_life, observe, probe_wait, usable
 from edged.push.settings import ProbeSettings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def _follow(letters: str, *, step: float = 60.0, metered: bool = False) -> Track
     track, now = begin(0.0), 0.0
     for letter in letters:
         now += step
-        seen = Sighting(outcome=_LETTERS[letter], reason=letter)
+        seen = Exchange(outcome=_LETTERS[letter], reason=letter)
         track = observe(track, seen, figures=_FIGURES, metered=metered, now=now)
     return track
 
@@ -76,7 +76,7 @@ def test_rate_and_round_trip_are_running_means() -> None:
     """New measurements move the figures by their weight; exchanges that measured nothing leave them."""
     track = begin(0.0)
     for rtt, rate in ((0.1, 0.0), (0.2, 1000.0), (0.0, 2000.0)):
-        seen = Sighting(outcome=Outcome.ANSWERED, rtt=rtt, rate=rate)
+        seen = Exchange(outcome=Outcome.ANSWERED, rtt=rtt, rate=rate)
         track = observe(track, seen, figures=_FIGURES, metered=False, now=1.0)
     assert track.link.rtt == pytest.approx(0.13)
     assert track.link.rate == pytest.approx(1300.0)
@@ -121,7 +121,7 @@ def test_listeners_hear_of_the_return_once(simulate: Simulate) -> None:
         watch.subscribe(lambda: heard.append(watch.usable))
         for letter in "aaassssaa":
             await asyncio.sleep(60)
-            watch.saw(Sighting(outcome=_LETTERS[letter]))
+            watch.saw(Exchange(outcome=_LETTERS[letter]))
 
     simulate(scene)
     assert heard == [True, False, True]

@@ -17,7 +17,7 @@ from yarl import URL
 from edged.base.errors import FileLostError, NoAnswerError, RefusedError, RejectedError, UploadGoneError
 from edged.push.body import FileBody, OutrankedError
 from edged.push.line import Line, Request
-from edged.push.link import Outcome, Sighting
+from edged.push.link import Exchange, Outcome
 from edged.push.replies import TOO_LARGE, refusal
 from edged.push.targets.proof import fetch_receipt, read_back, receipt_with, unproven
 from edged.push.upload import Reach, advance, resume_at, slice_length
@@ -124,7 +124,7 @@ class TusTarget:
 
     def learn_rate(self, length: int, seconds: float) -> None:
         """Note how fast `length` bytes went."""
-        self._link.saw(Sighting(outcome=Outcome.ANSWERED, rate=length / max(seconds, 0.001)))
+        self._link.saw(Exchange(outcome=Outcome.ANSWERED, rate=length / max(seconds, 0.001)))
 
     def _line(self) -> Line:
         traffic = self.counters.line()
