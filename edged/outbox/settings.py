@@ -57,7 +57,8 @@ class OutboxSettings:
     # Delete a clip as soon as it is proven to be elsewhere.
     delete_after_proof: bool = False
     # Delete undelivered files, too, where space is critical or the quota used up: lowest value first, each entered as
-    # a loss. Without it that happens only when the disk is all but full. A box without a receiver wants it.
+    # a loss. Without it that happens only when the disk is all but full. A box without a receiver needs it to record
+    # in a ring: nothing there is ever proven elsewhere.
     delete_undelivered: bool = False
     # The law's limit: nothing is kept longer, proven or not. 0s: none.
     legal_limit: Duration = Duration(0.0)

@@ -22,6 +22,8 @@ class HttpSettings:
         host, colon, port = self.listen.rpartition(":")
         if not (host and colon and port.isdigit() and int(port) < 2**16):
             raise ValueError(f'listen: {self.listen!r} is no address; write it like "127.0.0.1:8377"')
+        if self.picture_every <= 0:
+            raise ValueError("picture_every: must be longer than 0s")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,3 +34,9 @@ class SuperviseSettings:
     camera: Duration = Duration(120.0)  # without a picture and without a recovery step
     camera_lost: Duration = Duration(60.0)  # without pictures before people are told by mail; "0s": never
     backlog_age: Duration = Duration(86400.0)  # oldest unsent thing before /health says degraded
+
+    def __post_init__(self) -> None:
+        """Refuse limits that nothing can keep: the watchdog would never be fed, and edged start anew for ever."""
+        for name in ("lag", "camera", "backlog_age"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: must be longer than 0s")
