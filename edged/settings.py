@@ -94,6 +94,9 @@ class DeviceConfig:
             for name in names:
                 if not _NAME.fullmatch(name):
                     raise ValueError(f"{kind}.{name}: a name must be 1 to 32 small letters, digits and dashes")
+        for name, folder in self.folders.items():
+            if folder.path.is_relative_to(self.device.state):
+                raise ValueError(f"folders.{name}.path: lies in device.state, where edged itself keeps everything")
         if not self.cameras:
             raise ValueError("cameras: there is none; add a table [cameras.NAME]")
         for text in self.alerts.armed:

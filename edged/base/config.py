@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 import types
 import typing
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,32 +78,64 @@ def _section(data: object, section: type[T], key: str, mistakes: list[Mistake]) 
     before = len(mistakes)
     hints = typing.get_type_hints(section, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(section)}
-    _refuse_unknown(data, list(fields), key, mistakes)
+    unread = _refuse_unknown(data, list(fields), key, mistakes)
     values: dict[str, Any] = {}
+    sound = True  # but for what lies below
     for name, field in fields.items():
+        known = len(mistakes)
         if name in data:
             values[name] = _value(data[name], hints[name], _join(key, name), mistakes)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        elif _is_required(field):
             mistakes.append(Mistake(key=_join(key, name), text="is missing and has no default"))
-    return None if len(mistakes) > before else _build(section, values, key, mistakes)
+        if len(mistakes) > known:
+            values.pop(name, None)
+            unread.add(name)
+            sound = sound and _holds_sections(hints[name])
+    made = _build(section, values, unread, key, mistakes) if sound else None
+    return None if len(mistakes) > before else made
 
 
-def _build(section: type[T], values: dict[str, Any], key: str, mistakes: list[Mistake]) -> T | None:
-    try:
-        return section(**values)
-    except ValueError as error:
-        name, colon, text = str(error).partition(": ")
-        known = colon and name.split(".")[0] in {field.name for field in dataclasses.fields(section)}
-        mistakes.append(Mistake(key=_join(key, name) if known else key, text=text if known else str(error)))
-        return None
+def _build(section: type[T], values: dict[str, Any], unread: set[str], key: str, mistakes: list[Mistake]) -> T | None:
+    """Build a section; a value that it refuses gives way to its default, to learn what else it refuses.
+
+    What it says of `unread` keys follows from mistakes that are told already.
+    """
+    fields = {field.name: field for field in dataclasses.fields(section)}
+    while all(name in values or not _is_required(field) for name, field in fields.items()):
+        try:
+            return section(**values)
+        except ValueError as error:
+            name, colon, text = str(error).partition(": ")
+            field = name.split(".")[0]
+            known = bool(colon) and field in fields
+            if not any(re.search(rf"\b{re.escape(each)}\b", str(error)) for each in unread):
+                mistakes.append(Mistake(key=_join(key, name) if known else key, text=text if known else str(error)))
+            if field not in values:
+                return None
+            del values[field]
+            unread.add(field)
+    return None
 
 
-def _refuse_unknown(data: dict[str, Any], known: list[str], key: str, mistakes: list[Mistake]) -> None:
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _holds_sections(hint: Any) -> bool:
+    inner = _without_none(hint)
+    return any(dataclasses.is_dataclass(each) and each is not Secret for each in (inner, *typing.get_args(inner)))
+
+
+def _refuse_unknown(data: dict[str, Any], known: list[str], key: str, mistakes: list[Mistake]) -> set[str]:
+    """Enter unknown keys as mistakes and return the settings that they may have meant."""
+    meant: set[str] = set()
     for name in data:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
             mistakes.append(Mistake(key=_join(key, name), text=f"is not a setting of edged; {hint}"))
+            meant.update(near)
+    return meant
 
 
 def _value(data: object, hint: Any, key: str, mistakes: list[Mistake]) -> Any:
@@ -129,7 +163,17 @@ def _leaf(data: object, hint: Any) -> Any:
         return hint.parse(data)
     if hint is Path:
         return Path(msgspec.convert(data, str)).expanduser()
+    choices = _choices(hint)
+    if choices and data not in choices:
+        raise ValueError(f"{data!r} is none of {', '.join(map(repr, choices))}")
     return msgspec.convert(data, hint, strict=True)
+
+
+def _choices(hint: Any) -> list[Any]:
+    """Return what may be written where only a few words are taken."""
+    if typing.get_origin(hint) is typing.Literal:
+        return list(typing.get_args(hint))
+    return [str(each) for each in hint] if isinstance(hint, type) and issubclass(hint, StrEnum) else []
 
 
 def _without_none(hint: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from edged.base.config import Duration, Rate, Secret, Size
 from edged.base.week import parse_span
@@ -39,10 +40,9 @@ class ReceiverSettings:
 
     def __post_init__(self) -> None:
         """Refuse combinations that can't work."""
-        if not self.url.startswith(_SCHEMES):
-            raise ValueError(f"url: {self.url!r} must start with http:// or https://")
-        if self.page and not self.page.startswith(_SCHEMES):
-            raise ValueError(f"page: {self.page!r} must start with http:// or https://")
+        _require_address("url", self.url)
+        if self.page:
+            _require_address("page", self.page)
         if self.key is not None and self.bearer is not None:
             raise ValueError("bearer: is for foreign tus servers and `key` for edged's receiver; give one of the two")
         if (self.key is None) != (not self.device):
@@ -65,7 +65,9 @@ class FolderSettings:
     timeout: Duration = Duration(60)  # a share that does not answer for so long hangs
 
     def __post_init__(self) -> None:
-        """Refuse a limit that nothing could keep."""
+        """Refuse a path that depends on where edged was started, and a limit that nothing could keep."""
+        if not self.path.is_absolute():
+            raise ValueError(f"path: {str(self.path)!r} must begin with /")
         _longer_than_nothing(self, "timeout")
 
 
@@ -165,3 +167,13 @@ def _longer_than_nothing(section: object, *names: str) -> None:
     for name in names:
         if getattr(section, name) <= 0:
             raise ValueError(f"{name}: must be longer than nothing")
+
+
+def _require_address(name: str, address: str) -> None:
+    if not address.startswith(_SCHEMES):
+        raise ValueError(f"{name}: {address!r} must start with http:// or https://")
+    parts = urlsplit(address)
+    if parts.username is not None:
+        raise ValueError(f"{name}: must not contain a user or password; `key` or `bearer` name where the secret is")
+    if not parts.hostname:
+        raise ValueError(f"{name}: {address!r} names no host")

@@ -33,6 +33,11 @@ def mistakes(table: dict[str, Any]) -> dict[str, str]:
         ({"cameras": {"a" * 33: CAMERA}}, f"cameras.{'a' * 33}", "1 to 32"),
         ({"cameras": {"../x": CAMERA}}, "cameras.../x", "small letters"),
         ({"folders": {"USB": {"path": "/mnt"}}}, "folders.USB", "small letters"),
+        (
+            {"device": {"name": "a", "state": "/a"}, "folders": {"u": {"path": "/a/b"}}},
+            "folders.u.path",
+            "device.state",
+        ),
         ({"alerts": {"armed": ["22:00-06:00", "mo 25:00-26:00"]}}, "alerts.armed", "past 24:00"),
         ({"alerts": {"recipients": ["a@example.org"]}}, "mail.relays", "names recipients"),
         ({"mail": {"relays": [RELAY]}}, "mail.sender", "is missing"),
@@ -58,6 +63,33 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     """A person corrects the file once, not once for each mistake."""
     wrong = tables(tmp_path, device={"name": "X"}, log={"level": "loud"}, cameras={"door": {"source": "webcam"}})
     assert set(mistakes(wrong)) == {"device.name", "log.level", "cameras.door.source"}
+
+
+def test_contradictions_are_told_together_with_other_mistakes(tmp_path: Path) -> None:
+    """An unknown key, two contradictions in one section and one between sections come in one go."""
+    table = tables(tmp_path, alerts={"recipients": ["a@example.org"]})
+    table["device"] |= {"colour": "red", "timezone": "Mars/Olympus", "name": "Shop 1"}
+    table["record"] = {"ring": "nothing"}
+    found = mistakes(table)
+    assert set(found) == {"device.colour", "device.name", "record.ring"}  # the name has no default to go on with
+    table["device"]["name"] = "shop"
+    assert set(mistakes(table)) == {"device.colour", "device.timezone", "record.ring"}
+    table["device"] = {"name": "shop", "state": "state", "timezone": "Mars/Olympus"}
+    assert set(mistakes(table)) == {"device.state", "device.timezone", "record.ring"}
+    table["device"] = {"name": "shop"}
+    assert set(mistakes(table)) == {"record.ring", "mail.relays"}
+
+
+def test_what_follows_from_a_mistake_is_not_told(tmp_path: Path) -> None:
+    """A section that could not be read leaves no complaint about its absence, nor does a key that was misspelt."""
+    receiver = {"url": "https://r.example.org", "device": "shop", "kye": {"env": "KEY"}}
+    assert set(mistakes(tables(tmp_path, receiver=receiver))) == {"receiver.kye"}
+    receiver = {"url": "https://r.example.org", "progress_timeout": 5}
+    outbox = {"delete_after_proof": True}
+    assert set(mistakes(tables(tmp_path, receiver=receiver, outbox=outbox))) == {"receiver.progress_timeout"}
+    mail = {"relays": [{"host": "127.0.0.1", "security": "none"}]}
+    told = mistakes(tables(tmp_path, mail=mail, alerts={"recipients": ["a@example.org"]}))
+    assert told == {"mail.relays.1.security": "'none' is none of 'starttls', 'tls', 'opportunistic'"}
 
 
 def test_the_longest_state_directory_is_taken(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ _KEY = {"env": "EDGED_KEY"}
     [
         (ReceiverSettings, {}, "url: is missing"),
         (ReceiverSettings, {"url": "example.org"}, "url: 'example.org' must start with http"),
+        (ReceiverSettings, {"url": "https://me:pw@a"}, "url: must not contain a user or password"),
+        (ReceiverSettings, {"url": "https://token@a"}, "url: must not contain a user or password"),
+        (ReceiverSettings, {"url": "https://a", "page": "https://me:pw@a"}, "page: must not contain a user or"),
+        (ReceiverSettings, {"url": "https:///"}, "url: 'https:///' names no host"),
         (ReceiverSettings, {"url": "https://a", "key": _KEY}, "device: `device` and `key` go together"),
         (ReceiverSettings, {"url": "https://a", "device": "x"}, "device: `device` and `key` go together"),
         (ReceiverSettings, {"url": "https://a", "key": "secret"}, "key: a secret must not be written"),
@@ -28,6 +32,7 @@ _KEY = {"env": "EDGED_KEY"}
         (ReceiverSettings, {"url": "https://a", "page": "a"}, "page: 'a' must start with http"),
         (ReceiverSettings, {"url": "https://a", "reply_timeout": 30}, "reply_timeout: 30 has no unit"),
         (ReceiverSettings, {"url": "https://a", "reply_timeout": "0s"}, "reply_timeout: must be longer than nothing"),
+        (FolderSettings, {"path": "usb"}, "path: 'usb' must begin with /"),
         (FolderSettings, {"path": "/mnt/usb", "timeout": "0s"}, "timeout: must be longer than nothing"),
         (PushSettings, {"upload": "never"}, "upload: "),
         (PushSettings, {"parallel": 0}, "parallel: must be 1 or more"),
