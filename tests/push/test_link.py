@@ -1,4 +1,4 @@
-"""The line's states: tables of what was seen, and what no sequence of sightings may do."""
+"""The line's states: tables of what was seen, and what no sequence of exchanges may do."""
 
 from __future__ import annotations
 
