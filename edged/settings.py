@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from edged.base.config import load, secrets_in
@@ -19,6 +19,9 @@ from edged.outbox.settings import AlertSettings, OutboxSettings
 from edged.push.settings import FolderSettings, PushSettings, ReceiverSettings
 from edged.record.settings import RecordSettings
 from edged.supervise.settings import HttpSettings, SuperviseSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")  # in file names, keys, metric labels and URLs
 
@@ -90,10 +93,8 @@ class DeviceConfig:
 
     def __post_init__(self) -> None:
         """Refuse what can't hold between the sections."""
-        for kind, names in (("cameras", self.cameras), ("folders", self.folders)):
-            for name in names:
-                if not _NAME.fullmatch(name):
-                    raise ValueError(f"{kind}.{name}: a name must be 1 to 32 small letters, digits and dashes")
+        _require_names("cameras", self.cameras)
+        _require_names("folders", self.folders)
         for name, folder in self.folders.items():
             if folder.path.is_relative_to(self.device.state):
                 raise ValueError(f"folders.{name}.path: lies in device.state, where edged itself keeps everything")
@@ -108,6 +109,12 @@ class DeviceConfig:
             raise ValueError("mail.relays: is missing, and [alerts] names recipients; add a [[mail.relays]]")
         if self.outbox.delete_after_proof and self.receiver is None:
             raise ValueError("outbox.delete_after_proof: needs a [receiver]: nothing else proves a clip safe")
+
+
+def _require_names(kind: str, names: Iterable[str]) -> None:
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{kind}.{name}: a name must be 1 to 32 small letters, digits and dashes")
 
 
 def load_device(path: Path) -> DeviceConfig:

@@ -58,7 +58,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"sender": SENDER, "relays": [{**HOST, "security": "opportunistic", "ca_file": "/ca.pem"}]},
         'relays.1.ca_file: "opportunistic" verifies no certificate',
     ),
-    ({"sender": SENDER, "relays": [{**HOST, "security": "none"}]}, "relays.1.security: 'none' is none of 'starttls', 'tls', 'opportunistic'"),
+    ({"sender": SENDER, "relays": [{**HOST, "security": "none"}]}, "relays.1.security: 'none' is none of "),
 ]
 
 
