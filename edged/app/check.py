@@ -32,6 +32,7 @@ from edged.push.targets.folder import require
 from edged.push.trial import check_receiver
 from edged.settings import check_secrets, load_device
 from edged.supervise.control import call
+from edged.supervise.http import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -92,6 +93,7 @@ async def check_all(path: Path, *, send: bool) -> list[Row]:
         *(_guarded("mail", _relay(config, number, clock)) for number in range(len(config.mail.relays))),
         *(_guarded(f"folder {name}", _folder(f"folder {name}", folder)) for name, folder in config.folders.items()),
     ]
+    looks.append(_guarded("status page", _pages(config.http.listen, running=cameras is not None)))
     rows += await asyncio.gather(*looks)
     rows += [_people(config), _clock(clock)]
     if send:
@@ -116,6 +118,7 @@ _HINTS = {
     "receiver": "look at receiver.url, the network and the receiver's own log",
     "mail": "look at host, port and security of the relay in [[mail.relays]]",
     "folder": "mount it, or correct its path",
+    "status": "another program holds the port, or the address is not this machine's: correct http.listen",
 }
 
 
@@ -135,7 +138,12 @@ async def _state(spool: Spool, *, running: bool) -> Row:
     what = "state directory"
     home = await asyncio.to_thread(_home, spool.root)
     if home != spool.root:
-        return Row(level=Level.OK, what=what, text=f"there is none yet: the first start makes it in {home}")
+        try:
+            seconds = await asyncio.to_thread(_write_and_sync, home)
+        except OSError as error:
+            raise EdgedError(f"{spool.root} is missing and can't be made in {home}: {error.strerror}") from error
+        text = f"there is none yet: the first start makes it in {home}, where a sync takes {seconds * 1000:.0f} ms"
+        return Row(level=Level.OK, what=what, text=text)
     stranger = await asyncio.to_thread(owner, spool.root)
     if stranger:
         hint = "run edged check as that user: only then it shows what edged itself may do"
@@ -271,6 +279,20 @@ async def _folder(what: str, folder: FolderSettings) -> Row:
     except TimeoutError:
         raise EdgedError(f"{folder.path} does not answer within {folder.timeout:g} s") from None
     return Row(level=Level.OK, what=what, text=text)
+
+
+async def _pages(listen: str, *, running: bool) -> Row:
+    """Look whether the status page can have its address, unless the running edged has it."""
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    if not running:
+        server = await asyncio.start_server(lambda _reader, writer: writer.close(), host, int(port))
+        server.close()
+    if is_loopback(host):
+        return Row(level=Level.OK, what="status page", text=f"on {listen}, for this machine alone")
+    hint = "listen on 127.0.0.1, and go there through ssh or a reverse proxy that asks for a password"
+    text = f"{listen} can be reached from other machines, and it has no login"
+    return Row(level=Level.WARN, what="status page", text=text, hint=hint)
 
 
 def _people(config: DeviceConfig) -> Row:

@@ -123,6 +123,7 @@ async def test_everything_is_right_and_nothing_was_changed(site: Site) -> None:
         "receiver",
         "mail",
         "folder usb",
+        "status page",
         "recipients",
     ]
     assert "the first start makes it in" in rows["state directory"].text
@@ -219,6 +220,26 @@ async def test_what_nobody_asked_for_is_a_warning(site: Site) -> None:
     wrong = await site.wrong()
     assert {what: row.level for what, row in wrong.items()} == {"receiver": Level.WARN, "recipients": Level.WARN}
     assert all(row.hint for row in wrong.values())
+
+
+async def test_a_status_page_that_others_can_reach_is_a_warning(site: Site) -> None:
+    """It has no login; and an address that another program holds is an error."""
+    site.tables["http"] = {"listen": "0.0.0.0:0"}
+    (row,) = (await site.wrong()).values()
+    assert (row.what, row.level) == ("status page", Level.WARN)
+    assert "has no login" in row.text
+    site.tables["http"] = {"listen": f"127.0.0.1:{site.receiver.port}"}
+    (row,) = (await site.wrong()).values()
+    assert (row.what, row.level) == ("status page", Level.ERROR)
+    assert "http.listen" in row.hint
+
+
+async def test_a_state_directory_that_cannot_be_made_is_an_error(site: Site) -> None:
+    """Where there is none yet, the place above it is tried (proc(5) takes no files, not even from root)."""
+    site.tables["device"]["state"] = "/proc/edged"
+    row = (await site.wrong())["state directory"]
+    assert row.level is Level.ERROR
+    assert "can't be made in /proc" in row.text or "/proc is not writable" in row.text
 
 
 async def test_mistakes_and_missing_secrets_are_the_whole_answer(site: Site) -> None:
