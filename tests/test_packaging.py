@@ -42,7 +42,9 @@ def _pins(lock: str, machine: str, python: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("machine", MACHINES)
-@pytest.mark.parametrize(("lock", "asked"), [("runtime.txt", RUNTIME + BUILD + DEMO), ("dev.txt", RUNTIME + BUILD + DEV)])
+@pytest.mark.parametrize(
+    ("lock", "asked"), [("runtime.txt", RUNTIME + BUILD + DEMO), ("dev.txt", RUNTIME + BUILD + DEV)]
+)
 def test_each_lock_satisfies_the_project(lock: str, asked: list[str], machine: str, python: str) -> None:
     """Whoever changes a dependency runs ./scripts/lock, or this names what is out of date."""
     pins = _pins(lock, machine, python)

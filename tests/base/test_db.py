@@ -262,3 +262,19 @@ async def test_a_guest_leaves_the_log_to_its_host(path: Path, database: Database
     assert grown == 0
     assert path.stat().st_size == before
     assert len(await texts(database)) == 4010
+
+
+async def test_examining_changes_nothing(path: Path, database: Database) -> None:
+    """A database in use is examined from beside it; a newer one and a damaged one are told apart."""
+    await database.run(insert(*(f"note {number}" + "x" * 200 for number in range(200))))
+    await examine(path, 1)
+    with pytest.raises(NewerSchemaError):
+        await examine(path, 0)
+    assert len(await texts(database)) == 200
+    missing = path.with_name("missing.db")
+    with pytest.raises(sqlite3.OperationalError):
+        await examine(missing, 1)
+    assert not missing.exists()
+    missing.write_bytes(b"this is no database" * 100)
+    with pytest.raises(CorruptDatabaseError):
+        await examine(missing, 1)
