@@ -108,7 +108,7 @@ class DeviceConfig:
         if self.alerts.recipients and not self.mail.relays:
             raise ValueError("mail.relays: is missing, and [alerts] names recipients; add a [[mail.relays]]")
         if self.outbox.delete_after_proof and self.receiver is None:
-            raise ValueError("outbox.delete_after_proof: needs a [receiver]: nothing else proves a clip safe")
+            raise ValueError("outbox.delete_after_proof: needs a [receiver]: a folder's copy is only an extra one")
 
 
 def _require_names(kind: str, names: Iterable[str]) -> None:
