@@ -129,9 +129,9 @@ def _facts_of(beat: Heartbeat) -> tuple[tuple[str, str], ...]:
 def _troubles_of(device: Device, beat: Heartbeat, zone: str) -> tuple[str, ...]:
     troubles = [f"Camera {camera.name}: {camera.text or 'no pictures'}" for camera in beat.cameras if not camera.well]
     if beat.dead:
-        troubles.append(f"{beat.dead} deliveries were given up: see edged outbox list there")
+        troubles.append(f"Deliveries given up: {beat.dead}; see edged outbox list there")
     if beat.losses:
-        troubles.append(f"{beat.losses} losses are entered in its ledger")
+        troubles.append(f"Losses entered in its ledger: {beat.losses}")
     if not beat.synced:
         troubles.append("Its clock is not synchronised")
     if device.fell_back is not None:

@@ -151,10 +151,16 @@ def _link(view: View) -> list[Finding]:
 
 def _destinations(view: View) -> list[Finding]:
     return [
-        _degraded(f"Nothing can go to {destination_name(gate.destination)} now: {gate.reason or 'it does not answer'}.")
+        _degraded(
+            f"Nothing can go to {destination_name(gate.destination)} now: {_sentence(gate.reason or 'no answer')}"
+        )
         for gate in view.gates
         if gate.state != GateState.UP
     ]
+
+
+def _sentence(words: str) -> str:
+    return words if words.endswith((".", "?", "!")) else f"{words}."
 
 
 def _disk(view: View) -> list[Finding]:

@@ -60,7 +60,7 @@ def test_a_healthy_device_is_ok_in_every_part() -> None:
             "destinations",
             view(gates=(GateView(destination="folder:usb", state="probing", reason=""),)),
             DEGRADED,
-            "folder usb now: it does not answer.",
+            "folder usb now: no answer.",
         ),
         ("destinations", view(gates=(GateView(destination="receiver", state="up", reason=""),)), OK, ""),
         ("disk", view(disk=None), OK, ""),
@@ -84,6 +84,13 @@ def test_each_part(part: str, seen: View, level: Level, words: str) -> None:
     assert level_of(found) is level
     assert words in " ".join(finding.text for finding in found)
     assert bool(found) is bool(words)
+
+
+def test_a_reason_that_ends_a_sentence_gets_no_second_stop() -> None:
+    """A reason may be a question to the person already."""
+    gate = GateView(destination="receiver", state="down", reason="connection refused; is the port right?")
+    (finding,) = judge(view(gates=(gate,)), queue(), SETTINGS).parts["destinations"]
+    assert finding.text.endswith("is the port right?")
 
 
 @pytest.mark.parametrize(
