@@ -109,6 +109,7 @@ class HeartbeatSender:
 
     async def _compose(self) -> Heartbeat:
         vitals, now = self._vitals(), stamp(self._clock)
+        recording = len(await self._outbox.unclosed_incidents())
         backlog, counts = await self._outbox.backlog(), await self._outbox.counts()
         return Heartbeat(
             version=vitals.version,
@@ -119,6 +120,7 @@ class HeartbeatSender:
             interval=max(1.0, self._interval),
             site=vitals.site,
             timezone=vitals.timezone,
+            recording=recording,
             waiting=backlog.count,
             waiting_bytes=backlog.bytes,
             oldest=0.0 if backlog.oldest is None else age(backlog.oldest, now),

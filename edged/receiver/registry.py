@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 _GAPS_KEPT = 500  # per device
 
 
+# An incident whose end came after its last part had left (a camera died) has no part that says so. Once its device
+# neither records nor has anything to send, what is here is all there is; a part that comes all the same corrects it.
+_ALL_THERE = """
+    UPDATE incident
+    SET parts = (
+        SELECT coalesce(max(part), 0) FROM file
+        WHERE file.owner = incident.owner AND file.incident = incident.id AND kind = 'clip'
+    )
+    WHERE owner = ? AND parts IS NULL AND removed IS NULL
+"""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
     """A device as the receiver knows it; instants in Unix seconds. Its key is never part of this."""
@@ -89,6 +101,8 @@ class Registry:
             )
             for gap in beat.gaps:
                 _note_gap(db, name, gap)
+            if not beat.recording and not beat.waiting:
+                db.execute(_ALL_THERE, (name,))
             return int(before)
 
         return await self._database.run(transaction)

@@ -53,6 +53,7 @@ class Heartbeat:
     interval: Annotated[float, Meta(ge=1.0, le=7 * 86400.0)] = 300.0  # until the next heartbeat
     site: Title = ""
     timezone: Title = "UTC"
+    recording: Count = 0  # incidents that are open
     waiting: Count = 0
     waiting_bytes: Count = 0
     oldest: Annotated[float, Meta(ge=0.0, le=1e11)] = 0.0

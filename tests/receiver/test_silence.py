@@ -20,6 +20,7 @@ from edged.receiver.store import open_store
 from edged.wire import heartbeat
 from edged.wire.heartbeat import Heartbeat
 from tests.mailbox import Fault, serve_mail
+from tests.receiver.client import manifest_of
 from tests.receiver.conftest import known_device
 
 if TYPE_CHECKING:
@@ -205,6 +206,31 @@ async def test_a_mail_that_fails(
     assert await sender.step() == bool(kept)
     assert await waiting(alarms) == 0
     assert len({mail.message["Message-ID"] for mail in mailbox.mails}) == kept
+
+
+@pytest.mark.parametrize(
+    ("told", "parts"),
+    [(BEAT, 2), (replace(BEAT, recording=1), None), (replace(BEAT, waiting=3), None)],
+    ids=["all was sent", "still recording", "still sending"],
+)
+async def test_an_incident_without_a_last_part_is_whole_once_its_device_has_nothing_more(
+    config: ReceiverConfig, told: Heartbeat, parts: int | None
+) -> None:
+    """A camera that died leaves no part marked last: the device's word that nothing waits ends the waiting for it."""
+    async with serve(config) as serving, await known_device(serving, "shop") as shop:
+        for part in (1, 2):
+            data = bytes([part]) * 100
+            await shop.upload(data, manifest_of(data, incident="a" * 32, part=part, opened=5.0))
+        body, _ = heartbeat.pack(told, [])
+        await shop.request("POST", "/heartbeat", {}, body)
+        found = await serving.world.store.incident("shop", "a" * 32)
+        assert found is not None
+        assert found.parts == parts
+        data = b"3" * 100
+        await shop.upload(data, manifest_of(data, incident="a" * 32, part=3, opened=5.0, final=True))
+        found = await serving.world.store.incident("shop", "a" * 32)
+        assert found is not None
+        assert found.parts == 3
 
 
 async def test_heartbeats_over_http(config: ReceiverConfig) -> None:
