@@ -104,7 +104,8 @@ def _cameras(view: View, settings: SuperviseSettings) -> list[Finding]:
 
 
 def _ended(camera: CameraView) -> Finding:
-    return Finding(level=Level.OK, text=f"Camera {camera.name} has ended, as asked: its file was played once, or watching was stopped.")
+    why = "its file was played once, or watching was stopped"
+    return Finding(level=Level.OK, text=f"Camera {camera.name} has ended, as asked: {why}.")
 
 
 def _camera_text(camera: CameraView, *, starting: bool) -> str:
