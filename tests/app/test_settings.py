@@ -84,9 +84,9 @@ def test_what_follows_from_a_mistake_is_not_told(tmp_path: Path) -> None:
     """A section that could not be read leaves no complaint about its absence, nor does a key that was misspelt."""
     receiver = {"url": "https://r.example.org", "device": "shop", "kye": {"env": "KEY"}}
     assert set(mistakes(tables(tmp_path, receiver=receiver))) == {"receiver.kye"}
-    receiver = {"url": "https://r.example.org", "progress_timeout": 5}
+    unitless = {"url": "https://r.example.org", "progress_timeout": 5}
     outbox = {"delete_after_proof": True}
-    assert set(mistakes(tables(tmp_path, receiver=receiver, outbox=outbox))) == {"receiver.progress_timeout"}
+    assert set(mistakes(tables(tmp_path, receiver=unitless, outbox=outbox))) == {"receiver.progress_timeout"}
     mail = {"relays": [{"host": "127.0.0.1", "security": "none"}]}
     told = mistakes(tables(tmp_path, mail=mail, alerts={"recipients": ["a@example.org"]}))
     assert told == {"mail.relays.1.security": "'none' is none of 'starttls', 'tls', 'opportunistic'"}
