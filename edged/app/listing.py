@@ -64,7 +64,7 @@ def _outbox(result: dict[str, Any], zone: ZoneInfo) -> str:
             size(row["size"]),
             str(row["attempts"]),
             _time(row["created"], zone),
-            (row["incident"] or row["subject"])[:8],
+            row["incident"] or row["subject"],
             row["last_error"][:60],
         )
         for row in result["deliveries"]

@@ -101,6 +101,8 @@ class CameraSettings:
         _in_range("read_timeout", self.read_timeout, 0.1, 120.0)
         if self.speed == "full" and not (self.is_file or self.source == "synthetic"):
             raise ValueError('speed: only a file or a synthetic camera can be read at "full" speed')
+        if self.source != "synthetic" and self.synthetic != SyntheticSettings():
+            raise ValueError('synthetic: only a camera with source = "synthetic" draws a scene')
         if self.loop and not self.is_file:
             raise ValueError("loop: only a file begins again at its end")
 

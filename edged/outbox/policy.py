@@ -138,7 +138,7 @@ def _drafts(
             incident=incident,
             subject=subject,
             size=size,
-            held=held,
+            held=held and destination == RECEIVER,  # a copy in a folder uses no line
         )
         for destination in destinations
     )

@@ -91,7 +91,7 @@ def test_outbox_list_shows_what_waits_and_why() -> None:
     head, first, second, empty, sums = shown.splitlines()
     assert head.split() == ["id", "kind", "destination", "state", "size", "tries", "since", "of", "last", "error"]
     assert first.split()[:9] == ["7", "clip", "receiver", "pending", "1.4", "MB", "2", "2026-05-29", "14:00:00"]
-    assert first.split()[9] == "abcdef01"
+    assert first.split()[9] == "abcdef0123456789" * 2, "whole, as `incidents show` takes it"
     assert first.endswith("receiver" + "!" * 36)  # 60 characters, then it is cut
     assert "done (signed)" in second
     assert "14:00:00?  cccccccc" in second

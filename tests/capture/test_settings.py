@@ -31,6 +31,7 @@ from edged.capture.settings import CameraSettings, LastResortSettings, parse_siz
         ({"url": "rtsp://10.0.0.2/live", "health": {"dark_level": 256}}, "health.dark_level"),
         ({"source": "synthetic", "synthetic": {"walks": [58.0]}}, "synthetic.walks"),
         ({"source": "synthetic", "synthetic": {"lamps": [60.0]}}, "synthetic.lamps"),
+        ({"url": "rtsp://10.0.0.2/live", "synthetic": {"seed": 2}}, "synthetic"),
     ],
 )
 def test_what_can_not_work_is_refused_by_its_key(table: dict[str, Any], key: str) -> None:

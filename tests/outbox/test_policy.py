@@ -73,3 +73,10 @@ def test_keys_are_the_wire_s_and_tell_destinations_apart(subject: str, one: str,
     assert all(is_key(key) for key in keys)
     assert (keys[0] == keys[1]) == (one == other)
     assert drafts_key(subject, "receiver") == subject
+
+
+def test_a_manual_upload_holds_what_costs_the_line_alone(make: Maker) -> None:
+    """With upload = "manual" a clip to the receiver waits for a person; its copy in a folder goes at once."""
+    clip = make.clip(make.incident())
+    drafts = clip_drafts(clip, Destinations(receiver=True, folders=("usb",), manual=True))
+    assert {draft.destination: draft.held for draft in drafts} == {"receiver": True, "folder:usb": False}

@@ -250,3 +250,14 @@ async def test_heartbeats_over_http(config: ReceiverConfig) -> None:
         assert known.sequence == 7
         assert known.fell_back is not None
         assert await serving.world.registry.gaps("shop", 10) == [replace(gap, end=9.0)]
+
+
+async def test_a_device_that_fell_back_is_told_of_once(
+    config: ReceiverConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log has one error when a device's card lost commits, and none at each heartbeat until it caught up."""
+    async with serve(config) as serving, await known_device(serving, "shop") as shop:
+        for sequence in (9, 3, 4, 5):
+            body, _ = heartbeat.pack(replace(BEAT, sequence=sequence), [])
+            await shop.request("POST", "/heartbeat", {}, body)
+    assert capsys.readouterr().out.count("device fell back") == 1
