@@ -409,6 +409,8 @@ async def _capture(path: Path, *, loop: bool = False) -> tuple[CaptureLoop, list
         while not (capture.finished or (loop and len(frames) > 100)):
             await asyncio.sleep(0.01)
         await capture.stop()
+        while place._value is not None:  # the last frame still waits for the detector
+            await asyncio.sleep(0.001)
         for task in running:
             task.cancel()
     return capture, packets, frames, ledger
