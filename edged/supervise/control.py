@@ -41,20 +41,29 @@ class ControlServer:
         self._path = path
         self._handlers = handlers
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Listen. The state directory's lock is held, so a socket left there is stale: asyncio replaces it."""
         before = os.umask(0o177)  # the socket must never exist with a wider mode, not for an instant
         try:
-            self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_LINE)
+            self._server = await asyncio.start_unix_server(self._accept, self._path, limit=_LINE)
         finally:
             os.umask(before)
 
     async def stop(self) -> None:
-        """Stop listening and remove the socket."""
+        """Stop listening, remove the socket, and hang up on commands that wait: what they work on is about to close."""
         if self._server is not None:
             self._server.close()
             await asyncio.to_thread(self._path.unlink, missing_ok=True)
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer), name="control command")
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -199,3 +199,24 @@ async def test_a_socket_left_behind_is_replaced(state_dir: Path, daemon: Daemon)
     await second.stop()
     assert not (state_dir / "control.sock").exists()
     await first.stop()
+
+
+async def test_a_stop_hangs_up_on_a_command_that_waits(state_dir: Path) -> None:
+    """Whoever waits for an answer at the stop is told at once that the daemon went away, and nothing runs on."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait(_args: dict[str, Any]) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    server = ControlServer(state_dir / "control.sock", {"wait": wait})
+    await server.start()
+    waiting = asyncio.create_task(call(state_dir / "control.sock", "wait", {}))
+    await begun.wait()
+    await server.stop()
+    assert ended.is_set()
+    with pytest.raises(NoDaemonError):
+        await waiting
