@@ -375,6 +375,7 @@ async def test_the_server_stops_although_pages_are_open(board: MemoryBoard, sess
             await answer.content.read()  # ends, cut or not: it would go on for ever otherwise
     again = StatusServer(board, HttpSettings(listen=server.address.removeprefix("http://")), SuperviseSettings())
     await again.start()
+    assert again.address == server.address
     await again.stop()
 
 

@@ -140,6 +140,8 @@ def test_a_systemd_that_does_not_listen_harms_nobody(tmp_path: Path) -> None:
         for _ in range(5000):
             notifier.alive()
         notifier.close()
+        deaf.setblocking(False)
+        assert deaf.recv(100) == b"WATCHDOG=1", "what found room was sent"
 
 
 @pytest.mark.parametrize(
