@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import av
 
+from edged.app.tasks import CAPTURE, DETECT, RECORD
 from edged.base.clock import SystemClock
 from tests.scenes.stage import PERSON, check_proven, pictures, running, settled, stage, until
 
@@ -34,6 +35,8 @@ async def test_an_incident_online(tmp_path: Path) -> None:
                 return any(incident.closed for incident in await world.outbox.incidents())
 
             await until(recorded)
+            for stage_of_stop in (CAPTURE, DETECT, RECORD):  # a better picture may still be on its way into the outbox
+                await world.supervisor.stop_stage(stage_of_stop)
             await settled(world)
             (incident,) = await world.outbox.incidents()
             clips = (await check_proven(scene, world.outbox))[incident.id]
