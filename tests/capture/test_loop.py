@@ -357,7 +357,7 @@ async def test_an_unexpected_error_names_its_place_and_not_its_text(scene: Scene
     await scene.ended()
     scene.loop._open_camera = lambda _: Broken(scene.clock)
     await scene.look()
-    await scene.pass_time(1.25)
+    await scene.pass_time(1)
     await scene.ended()
     await scene.look()
     assert "KeyError at" in scene.loop.health.text
