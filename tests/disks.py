@@ -1,0 +1,120 @@
+"""Disks of a test's own: ext4 or XFS in a file, on a loop device; power can be cut, and the rest of root's means used.
+
+A cut is the kernel's own shutdown of a file system without flushing (an ioctl that both have for exactly this test):
+what was synced is in the file, what was not is gone, and the next mount replays the journal as after a power cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FileSystem = Literal["ext4", "xfs"]
+
+_SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN: _IOR('X', 125, __u32)
+_NO_FLUSH = 2  # EXT4_GOING_FLAGS_NOLOGFLUSH, XFS_FSOP_GOING_FLAGS_NOLOGFLUSH
+_LEAST_XFS = 300 << 20  # mkfs.xfs makes none that is smaller
+_BUSY = 20.0  # seconds; a killed process' files are closed a moment after it
+
+can_mount = os.geteuid() == 0 and all(map(shutil.which, ("mount", "mkfs.ext4", "mkfs.xfs")))
+needs_disks = pytest.mark.skipif(not can_mount, reason="mounting a disk needs root, e2fsprogs and xfsprogs")
+
+
+class LoopDisk:
+    """A mounted disk. Its folder for the test is `mount`; `image` is the file that plays the card."""
+
+    def __init__(self, image: Path, mount: Path, fs: FileSystem) -> None:
+        self.image, self.mount, self.fs = image, mount, fs
+
+    def cut(self) -> None:
+        """Cut the power: nothing more reaches the card, and whoever uses the disk from now on gets EIO."""
+        descriptor = os.open(self.mount, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", _NO_FLUSH))
+        finally:
+            os.close(descriptor)
+
+    def remount(self) -> None:
+        """Take the disk out and put it in again, as a boot does; those who had files on it must have ended."""
+        self.take_out()
+        self.put_in()
+
+    def put_in(self) -> None:
+        """Mount it; what a cut left behind is replayed from the journal."""
+        _run("mount", "-t", self.fs, "-o", "loop,nodev,nosuid", str(self.image), str(self.mount))
+
+    def take_out(self, *, by_force: bool = False) -> None:
+        """Unmount it. By force also while somebody still uses it, who keeps what is open but finds nothing new."""
+        if by_force:
+            _run("umount", "--lazy", str(self.mount))
+        else:
+            _run(
+                "timeout", str(_BUSY), "sh", "-c", 'until umount "$0" 2>/dev/null; do sleep 0.05; done', str(self.mount)
+            )
+
+    def set_read_only(self, wanted: bool) -> None:
+        """Make it read-only as the kernel does after errors, or writable again, while it stays in use.
+
+        OSError while a file on it is open for writing.
+        """
+        try:
+            _run("mount", "-o", f"remount,{'ro' if wanted else 'rw'}", str(self.mount))
+        except subprocess.CalledProcessError as error:
+            raise OSError(f"{self.mount} was not remounted: {error.stderr.decode().strip()}") from error
+
+    def check(self) -> None:
+        """Hold that the file system itself is sound (unmounted meanwhile); CalledProcessError when it is not."""
+        self.take_out()
+        if self.fs == "ext4":
+            _run("e2fsck", "-f", "-n", str(self.image))
+        else:
+            _run("xfs_repair", "-n", str(self.image))
+        self.put_in()
+
+
+@contextlib.contextmanager
+def loop_disk(folder: Path, fs: FileSystem = "ext4", *, size: int = 64 << 20, name: str = "disk") -> Iterator[LoopDisk]:
+    """Make a disk of `size` bytes (XFS: at least 300 MiB; the file is sparse) in `folder`, mounted at folder/name.
+
+    At the end it is unmounted and gone, whatever happened; processes that use it must have ended.
+    """
+    image, mount = folder / f"{name}.img", folder / name
+    mount.mkdir(parents=True)
+    with image.open("xb") as file:
+        file.truncate(max(size, _LEAST_XFS) if fs == "xfs" else size)
+    disk = LoopDisk(image, mount, fs)
+    try:
+        _run(*(("mkfs.ext4", "-q", "-F", "-m", "0") if fs == "ext4" else ("mkfs.xfs", "-q")), str(image))
+        disk.put_in()
+        try:
+            yield disk
+        finally:
+            while os.path.ismount(mount):
+                _finish(disk)
+    finally:
+        image.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            mount.rmdir()
+
+
+def _finish(disk: LoopDisk) -> None:
+    """Unmount at the end, by force when a test left a process behind."""
+    try:
+        disk.take_out()
+    except subprocess.CalledProcessError:
+        disk.take_out(by_force=True)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
