@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 import av
 import av.error
 import msgspec
+import structlog
 
 from edged.base.clock import Stamp
 from edged.base.disk import sync_directory
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from edged.model import Packet
+
+log = structlog.get_logger(__name__)
 
 _BUFFER = 1 << 18  # bytes that the muxer hands over at once: a usual fragment in few writes
 
@@ -195,15 +198,13 @@ class Part:
             raise BadBitstreamError(f"the muxer refuses a packet: {error}") from error
         self._seconds = (time.dts + time.duration) / TICKS
         if self._out.fresh:
-            self._out.sync()
-            self._kept = before
+            self._sync(before)
 
     def seal(self) -> Sealed:
         """Write what the muxer still holds, sync and close; OSError from the disk."""
         self._muxer.close()
-        self._out.sync()
+        self._sync(self._seconds)
         self._file.close()
-        self._kept = self._seconds
         sync_directory(self._path.parent)
         return self._sealed()
 
@@ -219,6 +220,13 @@ class Part:
             self._path.unlink()
         sync_directory(self._path.parent)  # ext4 and XFS write the truncation's journal entry with it
         return self._sealed() if self._kept > 0.0 else None
+
+    def _sync(self, seconds: float) -> None:
+        """Make what was written last: the part's first `seconds`."""
+        self._out.sync()
+        self._kept = seconds
+        label = self.label
+        log.debug("fragment synced", incident=label.incident, part=label.part, seconds=round(seconds, 3))
 
     def _sealed(self) -> Sealed:
         return Sealed(
