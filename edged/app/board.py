@@ -10,6 +10,7 @@ import cv2
 import psutil
 
 from edged import __version__
+from edged.base import log as logs
 from edged.model import DeliveryKind, State
 from edged.outbox.commands import delivery_row, incident_row
 from edged.push.heartbeat import age
@@ -67,6 +68,7 @@ class WorldBoard:
             disk=self._disk(),
             lag_p99=world.lag.quantile(0.99),
             rss=self._process.memory_info().rss,
+            log_dropped=logs.dropped(),
             cpu_seconds=cpu.user + cpu.system,
             bytes_sent=out.counters.sent,
             bytes_wasted=out.counters.wasted,

@@ -1,4 +1,8 @@
-"""Logs: one event per line, JSON or key=value, with journald's priorities when the journal listens."""
+"""Logs: one event per line, JSON or key=value; in systemd's journal each event with its fields.
+
+Under systemd, events go to the journal natively (base/journal): MESSAGE holds the line, EDGED_EVENT the event,
+MESSAGE_ID its kind, and each key has a field of its own, such as EDGED_CAMERA, EDGED_INCIDENT and EDGED_DELIVERY.
+"""
 
 from __future__ import annotations
 
@@ -9,36 +13,94 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from edged.base import journal as journals
 from edged.base.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
+    from typing import NoReturn
 
-# sd-daemon(3): a leading <N> gives the line its syslog priority
+    from edged.base.journal import Journal
+
+# as syslog(3) has them; sd-daemon(3): a leading <N> gives the line that priority
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2, "exception": 3}
+_JSON = structlog.processors.JSONRenderer(sort_keys=False)
+_LINE = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
+_PAIRS = structlog.processors.LogfmtRenderer(bool_as_flag=False)
+
+_journal: Journal | None = None
 
 
-def configure(*, style: str, level: str) -> None:
-    """Set logging up once: `style` is "json" or "text", `level` a name such as "info"."""
-    renderer: Any = (
-        structlog.processors.JSONRenderer(sort_keys=False)
-        if style == "json"
-        else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
-    )
+def configure(*, style: str, level: str, identifier: str = "edged") -> None:
+    """Set logging up once: `style` is "json" or "text", `level` a name such as "info", `identifier` the program."""
+    global _journal  # noqa: PLW0603 -- a process has one log
+    _journal = journals.from_environment()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
             _exception_in_line,
             _mask_secrets,
-            *((renderer, _with_priority) if "JOURNAL_STREAM" in os.environ else (renderer,)),
+            *(_to_stderr(style) if _journal is None else (_ToJournal(_journal, style, identifier),)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, handlers=[_Library()], force=True)
+
+
+def dropped() -> int:
+    """Return how many events the journal did not take."""
+    return 0 if _journal is None else _journal.dropped
+
+
+def _to_stderr(style: str) -> tuple[Any, ...]:
+    lines = (structlog.processors.TimeStamper(fmt="iso", utc=True), _JSON if style == "json" else _LINE)
+    return (*lines, _with_priority) if "JOURNAL_STREAM" in os.environ else lines
+
+
+class _ToJournal:
+    """The last processor: hands the event over with its fields; nothing is left to print."""
+
+    def __init__(self, journal: Journal, style: str, identifier: str) -> None:
+        self._journal = journal
+        self._style = style
+        self._identifier = identifier
+
+    def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> NoReturn:
+        level, kind = str(event.pop("level", method)), str(event["event"])  # the level is the priority already
+        fields = {journals.field_name(key): str(value) for key, value in event.items()}
+        if self._style == "text":
+            del event["event"]
+            message = f"{kind} {_PAIRS(logger, method, event)}".rstrip()
+        else:
+            message = str(_JSON(logger, method, event))
+        self._journal.send(
+            {
+                "MESSAGE": message,
+                "MESSAGE_ID": journals.message_id(kind),
+                "PRIORITY": str(_PRIORITY.get(level, 6)),
+                "SYSLOG_IDENTIFIER": self._identifier,
+                **fields,
+            }
+        )
+        raise structlog.DropEvent
+
+
+class _Library(logging.Handler):
+    """What libraries log through the standard library, in the same form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        say = structlog.get_logger(record.name).log
+        say(
+            record.levelno,
+            "library",
+            library=record.name,
+            text=record.getMessage(),
+            **({"exc_info": error} if error else {}),
+        )
 
 
 def _exception_in_line(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

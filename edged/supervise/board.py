@@ -86,6 +86,7 @@ class View:
     disk: DiskView | None  # None before the first look
     lag_p99: float  # seconds
     rss: int  # bytes
+    log_dropped: int  # events that the journal did not take
     cpu_seconds: float
     bytes_sent: int
     bytes_wasted: int

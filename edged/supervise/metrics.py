@@ -69,6 +69,7 @@ def _whole(view: View, report: Report) -> Iterator[Metric]:
     yield _gauge("clock_synchronised", "1 when the wall time is trusted.", float(view.synced))
     yield _gauge("loop_lag_p99_seconds", "Lag of the event loop that 99 % of samples stay under.", view.lag_p99)
     yield _gauge("memory_bytes", "Resident memory of the process.", view.rss)
+    yield CounterMetricFamily("edged_log_dropped", "Events that the journal did not take.", value=view.log_dropped)
     yield CounterMetricFamily("edged_cpu_seconds", "CPU time that the process has used.", value=view.cpu_seconds)
     up = ((task.name, float(task.status is Status.RUNNING)) for task in view.tasks)
     yield _labelled("task_running", "1 while the task runs as it should.", "task", up)

@@ -94,6 +94,7 @@ def view(**changes: Any) -> View:
         disk=disk(),
         lag_p99=0.0031,
         rss=96 * MB,
+        log_dropped=4,
         cpu_seconds=312.5,
         bytes_sent=48 * MB,
         bytes_wasted=0,

@@ -80,6 +80,7 @@ def test_what_the_board_shows_can_be_scraped() -> None:
         labelled("disk_free_bytes"): 41e9,
         labelled("loop_lag_p99_seconds"): 0.0031,
         labelled("memory_bytes"): 96e6,
+        labelled("log_dropped_total"): 4,
         labelled("cpu_seconds_total"): 312.5,
     }
     assert {key: found.get(key) for key in expected} == expected
