@@ -1,0 +1,102 @@
+"""Kill: device and receiver ended at random moments, told to stop once and twice, hung; the line cut at random bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+from edged.base.errors import EdgedError
+from scripts.soaks.rig import open_rig
+from scripts.soaks.tables import cameras
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from scripts.soaks.rig import Rig
+    from scripts.soaks.run import Run
+
+_CYCLES = 10  # of breaking in a round
+_ROUNDS = 8  # with the same folders
+_WATCHDOG = 4.0  # seconds; a hung device costs little more
+_ENDS = ("kill device",) * 6 + ("kill receiver",) * 4 + ("kill both",) * 2 + ("term", "term twice", "term kill", "hang")
+
+
+async def soak(run: Run) -> None:
+    """Break cycle by cycle; each round ends with the oracle, and some rounds with fresh folders."""
+    number, fresh = 0, 0
+    cycles = run.cycles()
+    over = False
+    while not over:
+        fresh += 1
+        table = {
+            "cameras": cameras(run.rng.choice((2, 3)), every=7.0),
+            "outbox": {"delete_after_proof": run.rng.random() < 0.5},
+        }
+        async with open_rig(run.folder / str(fresh), device_table=table, watchdog=_WATCHDOG) as rig:
+            await rig.start()
+            async for number in cycles:
+                over = run.is_over(number)
+                await _break(rig, run)
+                if number % _CYCLES == 0 or over:
+                    renew = number % (_CYCLES * _ROUNDS) == 0
+                    await rig.round(run, again=not over and not renew)
+                    if over or renew:
+                        break
+
+
+async def _break(rig: Rig, run: Run) -> None:
+    """One cycle: something happens, the line is cut, and somebody dies."""
+    rng = run.rng
+    _cut_lines(rig, rng)
+    if rng.random() < 0.5:
+        _record(rig, rng)
+    await asyncio.sleep(rng.choice((0.05, 0.3, 1.0, 3.0)) * rng.uniform(0.2, 1.8))
+    how = rng.choice(_ENDS)
+    await _end(rig, how, rng)
+    if rng.random() < 0.7:  # else the next one comes while they start
+        await rig.start()
+
+
+def _cut_lines(rig: Rig, rng: Random) -> None:
+    for line in (rig.line, rig.mail_line):
+        if rng.random() < 0.5:
+            line.reset_after = line.upstream + rng.randrange(30_000)
+        if rng.random() < 0.25:
+            line.lose_answer_at = line.upstream + rng.randrange(30_000)
+
+
+def _record(rig: Rig, rng: Random) -> None:
+    """Have a camera record by hand, whether that succeeds or not: the log tells what it promised."""
+    asking = asyncio.create_task(rig.record(f"cam{rng.randint(1, 2)}", rng.uniform(1.0, 4.0)))
+    asking.add_done_callback(_refusal)
+
+
+def _refusal(asked: asyncio.Task[str]) -> None:
+    error = None if asked.cancelled() else asked.exception()
+    if error is not None and not isinstance(error, EdgedError):
+        raise error
+
+
+async def _end(rig: Rig, how: str, rng: Random) -> None:
+    device, receiver = rig.device, rig.receiver
+    match how:
+        case "kill device":
+            device.kill()
+        case "kill receiver":
+            receiver.kill()
+        case "kill both":
+            device.kill()
+            receiver.kill()
+        case "hang":
+            await device.ready()
+            device.send(signal.SIGSTOP)  # the watchdog finds it and ends it
+        case _:
+            await device.ready()
+            device.send(signal.SIGTERM)
+            await asyncio.sleep(rng.uniform(0.0, 0.3))
+            match how:
+                case "term twice":
+                    device.send(signal.SIGTERM)
+                case "term kill":
+                    device.kill()

@@ -1,0 +1,36 @@
+"""What the mailbox holds: each mail once for each address that its envelope names."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mail:
+    """One mail as a person got it; `incidents` are those that it tells, by id."""
+
+    message_id: str
+    recipient: str
+    kind: str
+    incidents: tuple[str, ...]
+
+
+def read(taken: Iterable[tuple[Iterable[str], bytes]]) -> tuple[Mail, ...]:
+    """Return the mails of (envelope recipients, raw message) pairs."""
+    return tuple(_mail(recipient, raw) for recipients, raw in taken for recipient in recipients)
+
+
+def _mail(recipient: str, raw: bytes) -> Mail:
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    return Mail(
+        message_id=str(message["Message-ID"] or "").strip(),
+        recipient=recipient,
+        kind=str(message["X-Edged-Kind"] or ""),
+        incidents=tuple(str(message["X-Edged-Incident"] or "").replace(",", " ").split()),
+    )
