@@ -11,6 +11,7 @@ from edged.base.clock import SystemClock
 from edged.base.errors import AlreadyRunningError, EdgedError
 from edged.base.lock import hold
 from edged.receiver import passwords
+from edged.receiver.opening import open_sound
 from edged.receiver.registry import Registry
 from edged.receiver.store import open_store
 from edged.receiver.vault import Vault
@@ -92,7 +93,10 @@ async def _registry(config: ReceiverConfig) -> AsyncIterator[Registry]:
             alone = True
         except AlreadyRunningError:
             alone = False  # the receiver runs: it alone folds the WAL in, this only adds a row to it
-        store = await open_store(vault.database, checkpoints=alone)
+        if alone:  # as the receiver would: a lost database must not begin anew with this one device in it
+            store, _ = await open_sound(vault, SystemClock())
+        else:
+            store = await open_store(vault.database, checkpoints=False)
         try:
             yield Registry(store.database)
         finally:

@@ -17,19 +17,20 @@ from edged.base import log as logs
 from edged.base.clock import SystemClock
 from edged.base.errors import EdgedError
 from edged.base.lock import hold
-from edged.base.pages.pages import Assets
+from edged.base.pages.pages import Assets, well_dated
 from edged.base.secret import reveal
 from edged.channels import smtp
 from edged.receiver.alarms import AlarmLoop, Alarms
 from edged.receiver.auth import Authority
+from edged.receiver.copies import CopyLoop
 from edged.receiver.desk import HERE, Desk
 from edged.receiver.guard import guard, lean
 from edged.receiver.handlers import device, links, login, pages, tus
+from edged.receiver.opening import open_sound
 from edged.receiver.registry import Registry
 from edged.receiver.retention import RetentionLoop
 from edged.receiver.sessions import Sessions
 from edged.receiver.silence import SilenceLoop
-from edged.receiver.store import open_store
 from edged.receiver.uploads import Uploads
 from edged.receiver.vault import Vault
 from edged.receiver.world import WORLD, World
@@ -46,6 +47,7 @@ _BODY = 64 * 1024  # bytes of a body that is read whole; uploads are streamed
 _HEADER = 16 * 1024
 _READ = 256 * 1024
 _LINGER = 2.0  # seconds to read on after a refusal, so that the client sees it before the connection ends
+_IDLE = 75.0  # seconds without a whole request's head; a device closes its own unused connections after 30
 _PAUSE = 10.0  # seconds before a loop that failed starts again
 _GRACE = 10.0  # seconds for requests to end at a stop
 
@@ -60,7 +62,7 @@ class Serving:
 
 def run(config: ReceiverConfig) -> int:
     """Run the receiver until SIGTERM or SIGINT; return the exit code."""
-    logs.configure(style=config.log.style, level=config.log.level)
+    logs.configure(style=config.log.style, level=config.log.level, identifier="edged-receiver")
     return asyncio.run(_until_told(config))
 
 
@@ -85,7 +87,6 @@ async def serve(config: ReceiverConfig, clock: Clock | None = None) -> AsyncIter
     async with contextlib.AsyncExitStack() as stack:
         assets = await asyncio.to_thread(Assets, HERE / "static")
         world = await _build(config, assets, clock or SystemClock(), stack)
-        await world.uploads.recover()
         runner = web.AppRunner(
             make_app(world, assets),
             access_log=None,
@@ -95,6 +96,7 @@ async def serve(config: ReceiverConfig, clock: Clock | None = None) -> AsyncIter
             read_bufsize=_READ,
             auto_decompress=False,  # a compressed body would not be the bytes that the offset counts
             lingering_time=_LINGER,
+            keepalive_timeout=_IDLE,
             logger=_http_log(),
         )
         await runner.setup()
@@ -114,7 +116,7 @@ async def serve(config: ReceiverConfig, clock: Clock | None = None) -> AsyncIter
 
 def make_app(world: World, assets: Assets) -> web.Application:
     """Return the application with all its addresses."""
-    app = web.Application(middlewares=[guard], client_max_size=_BODY)
+    app = web.Application(middlewares=[guard, well_dated], client_max_size=_BODY)
     app[WORLD] = world
     app.on_response_prepare.append(lean)
     for part in (tus, device, login, pages, links):
@@ -131,6 +133,7 @@ async def _loops(world: World) -> list[asyncio.Task[None]]:
     loops = {
         "retention": RetentionLoop(world.store, world.uploads, config.retention, clock).run,
         "silence": SilenceLoop(config, world.registry, alarms, clock).run,
+        "copies": CopyLoop(world.store.database, world.vault.copy, clock).run,
         "alarms": AlarmLoop(alarms, mailer, clock, Random()).run,
     }
     return [asyncio.create_task(_kept_alive(name, run), name=name) for name, run in loops.items()]
@@ -165,19 +168,20 @@ async def _build(config: ReceiverConfig, assets: Assets, clock: Clock, stack: co
     except OSError as error:
         raise EdgedError(f"{error.filename or config.state} can't be used: {error.strerror}; see state") from error
     stack.enter_context(hold(vault.lock))
-    store = await open_store(vault.database)
+    store, anew = await open_sound(vault, clock)
     stack.push_async_callback(store.database.close)
-    await store.database.quick_check()
     registry = Registry(store.database)
     tokens = {name: await asyncio.to_thread(reveal, token, f"tokens.{name}") for name, token in config.tokens.items()}
     sessions = Sessions(await registry.secret("sessions"), config.login.session)
+    uploads = Uploads(store, vault, config.limits, clock)
+    await uploads.recover(anew=anew)
     return World(
         config=config,
         clock=clock,
         store=store,
         registry=registry,
         vault=vault,
-        uploads=Uploads(store, vault, config.limits, clock),
+        uploads=uploads,
         authority=Authority(registry, tokens, clock),
         desk=Desk(config, registry, sessions, assets, clock),
     )

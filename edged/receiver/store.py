@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,9 @@ class StoredIncident:
     removed: float | None
 
 
+_FILE = tuple(field.name for field in fields(StoredFile))
+
+
 class Store:
     """Uploads, files and incidents."""
 
@@ -116,22 +119,17 @@ class Store:
         """Remove an upload."""
         await self.database.run(lambda db: db.execute("DELETE FROM upload WHERE id = ?", (identity,)))
 
-    async def complete(self, upload: Upload, sha256: str, now: float) -> StoredFile:
-        """Turn `upload` into a file and enter what its manifest tells of its incident; once only, by key."""
-        manifest = upload.manifest
+    async def enter(self, file: StoredFile, manifest: Manifest) -> StoredFile:
+        """Enter a file in place of its upload, with what its manifest tells of its incident; once only, by key."""
 
         def transaction(db: sqlite3.Connection) -> StoredFile:
-            db.execute("DELETE FROM upload WHERE id = ?", (upload.id,))
-            db.execute(
-                "INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (
-                    *(upload.id, upload.owner, manifest.key, manifest.kind, manifest.name, manifest.content_type),
-                    *(upload.length, sha256, manifest.incident, manifest.part, manifest.seconds, manifest.start, now),
-                ),
-            )
+            db.execute("DELETE FROM upload WHERE id = ?", (file.id,))
+            marks = ", ".join("?" * len(_FILE))
+            values = [getattr(file, name) for name in _FILE]
+            db.execute(f"INSERT INTO file ({', '.join(_FILE)}) VALUES ({marks}) ON CONFLICT DO NOTHING", values)  # noqa: S608 -- our own names
             if manifest.incident is not None:
-                _enter_incident(db, upload.owner, manifest.incident, manifest, now)
-            row = db.execute("SELECT * FROM file WHERE owner = ? AND key = ?", (upload.owner, manifest.key)).fetchone()
+                _enter_incident(db, file.owner, manifest.incident, manifest, file.stored)
+            row = db.execute("SELECT * FROM file WHERE owner = ? AND key = ?", (file.owner, file.key)).fetchone()
             return _file(row)
 
         return await self.database.run(transaction)
@@ -206,6 +204,11 @@ class Store:
 
         return await self.database.run(transaction)
 
+    async def identities(self) -> set[str]:
+        """Return the ids of all files."""
+        rows = await self.database.read(lambda db: db.execute("SELECT id FROM file").fetchall())
+        return {row["id"] for row in rows}
+
     async def contents(self) -> set[str]:
         """Return the SHA-256 of everything that some file needs."""
         rows = await self.database.read(lambda db: db.execute("SELECT DISTINCT sha256 FROM file").fetchall())
@@ -214,8 +217,12 @@ class Store:
 
 async def open_store(path: Path, *, checkpoints: bool = True) -> Store:
     """Open or create the receiver's database; raises what base.db.open_database raises."""
-    schema = resources.files("edged.receiver").joinpath("schema.sql").read_text(encoding="utf-8")
-    return Store(await open_database(path, [schema], checkpoints=checkpoints))
+    return Store(await open_database(path, migrations(), checkpoints=checkpoints))
+
+
+def migrations() -> tuple[str, ...]:
+    """Return the schema's versions, each what leads to it from the one before."""
+    return (resources.files("edged.receiver").joinpath("schema.sql").read_text(encoding="utf-8"),)
 
 
 def _enter_incident(db: sqlite3.Connection, owner: str, incident: str, manifest: Manifest, now: float) -> None:
@@ -250,6 +257,6 @@ def _file(row: sqlite3.Row) -> StoredFile:
 
 
 def _incident(row: sqlite3.Row) -> StoredIncident:
-    fields = dict(row)
-    zones = tuple(json.loads(fields.pop("zones")))
-    return StoredIncident(**{**fields, "zones": zones, "synced": bool(fields["synced"])})
+    columns = dict(row)
+    zones = tuple(json.loads(columns.pop("zones")))
+    return StoredIncident(**{**columns, "zones": zones, "synced": bool(columns["synced"])})

@@ -1,7 +1,7 @@
 """The life of an upload: begun, resumed at the byte, whole, hashed, kept, and proven by a receipt.
 
-Order at the end: data, fsync, the blob's name, fsync of its directory, the database's row, the answer. Whatever
-is interrupted in between is taken up again by the next request for the upload, or at the next start.
+Order at the end: data, fsync, the blob's name, fsync of its directory, the record, the database's row, the
+answer. Whatever is interrupted in between is taken up again by the next request for the upload, or at the next start.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from edged.receiver.intake import receive
+from edged.receiver.records import Record, record_of
 from edged.receiver.store import StoredFile, Upload
 from edged.receiver.turnstile import Turnstile
 from edged.receiver.vault import Tail
@@ -79,7 +80,7 @@ class Uploads:
         """Begin an upload, or find the one that its key already names."""
         self._check_type(manifest.content_type)
         file = await self._store.file(owner, key=manifest.key)
-        if file is not None:
+        if file is not None and await self.holds(file):
             _check_same(manifest, length, file.sha256, file.size)
             return _arrived(file)
         await self._check_space(length)
@@ -140,8 +141,11 @@ class Uploads:
             log.info("upload expired", device=upload.owner, upload=upload.id, key=upload.manifest.key)
         return len(expired)
 
-    async def recover(self) -> None:
-        """At the start: finish what is whole and sweep what no row knows."""
+    async def recover(self, *, anew: bool = False) -> None:
+        """At the start: finish what is whole, enter again what only a record knows, sweep what nothing knows.
+
+        `anew`: the database is not the one that was used last; then nothing whole is swept.
+        """
         begun = await self._store.uploads()
         for upload in begun:
             try:
@@ -152,21 +156,51 @@ class Uploads:
             except (OSError, sqlite3.OperationalError) as error:
                 # a full disk, or one that can't read this file: the others must be served; its device asks again
                 log.error("upload not finished", device=upload.owner, upload=upload.id, error=str(error))
+        whole = await self._enter_recorded()
         uploads = {upload.id for upload in await self._store.uploads()}
-        strays = await asyncio.to_thread(self._vault.sweep, uploads, await self._store.contents())
+        contents = await self._store.contents() if whole and not anew else None
+        strays = await asyncio.to_thread(self._vault.sweep, uploads, contents)
         log.info("storage checked", uploads=len(uploads), strays=strays)
 
     async def drop(self, file: StoredFile) -> None:
         """Remove a file for good, and its content unless another file shares it."""
         async with self._shelf(file.sha256):
+            await asyncio.to_thread(self._vault.records.remove, file.id)
             if await self._store.drop_file(file.id, self._clock.wall()):
                 await asyncio.to_thread(self._vault.drop, file.sha256)
+
+    async def holds(self, file: StoredFile) -> bool:
+        """Return whether a stored file's content is still here; of one that is gone nothing more is claimed."""
+        if await asyncio.to_thread(self._vault.holds, file.sha256, file.size):
+            return True
+        log.error("stored file lost", device=file.owner, key=file.key, path=str(self._vault.blob(file.sha256)))
+        await self.drop(file)
+        return False
+
+    async def _enter_recorded(self) -> bool:
+        """Enter the files that have a record and no row, and write the records that are missing; False if one can't be.
+
+        Rows are missing after the database was lost, records where an earlier edged kept none.
+        """
+        records = self._vault.records
+        known, recorded = await self._store.identities(), await asyncio.to_thread(records.identities)
+        found = await asyncio.to_thread(lambda: list(records.read(recorded - known)))
+        for record in found:
+            if await asyncio.to_thread(self._vault.holds, record.file.sha256, record.file.size):
+                await self._store.enter(record.file, record.manifest)
+                log.warning("file entered again", device=record.file.owner, key=record.file.key)
+        for identity in known - recorded:
+            file = await self._store.file_by_id(identity)
+            if file is not None:
+                incident = await self._store.incident(file.owner, file.incident) if file.incident is not None else None
+                await asyncio.to_thread(records.write, record_of(file, incident))
+        return len(found) == len(recorded - known)
 
     async def _stand(self, owner: str, identity: str) -> Standing:
         upload = await self._store.upload(owner, identity)
         if upload is None:
             file = await self._store.file(owner, identity=identity)
-            if file is None:
+            if file is None or not await self.holds(file):
                 raise FaultError(faults.GONE)
             return _arrived(file)
         offset = min(await asyncio.to_thread(self._vault.length, identity), upload.length)
@@ -195,7 +229,9 @@ class Uploads:
             raise FaultError(faults.CONTENT)
         async with self._shelf(sha256):
             await asyncio.to_thread(self._vault.keep, upload.id, sha256)
-            file = await self._store.complete(upload, sha256, self._clock.wall())
+            file = stored_file(upload, sha256, self._clock.wall())
+            await asyncio.to_thread(self._vault.records.write, Record(file=file, manifest=upload.manifest))
+            file = await self._store.enter(file, upload.manifest)
         await asyncio.to_thread(self._vault.discard, upload.id)
         log.info("file stored", device=file.owner, key=file.key, kind=file.kind, incident=file.incident, size=file.size)
         return file
@@ -227,6 +263,26 @@ def accepts(patterns: tuple[str, ...], content_type: str) -> bool:
     """Return whether one of `patterns` ("video/mp4", "video/*", "*/*") covers `content_type`."""
     main = content_type.partition("/")[0]
     return any(pattern in {content_type, f"{main}/*", "*/*"} for pattern in patterns)
+
+
+def stored_file(upload: Upload, sha256: str, now: float) -> StoredFile:
+    """Return the file that a whole upload is; `now` in Unix seconds."""
+    manifest = upload.manifest
+    return StoredFile(
+        id=upload.id,
+        owner=upload.owner,
+        key=manifest.key,
+        kind=manifest.kind,
+        name=manifest.name,
+        content_type=manifest.content_type,
+        size=upload.length,
+        sha256=sha256,
+        incident=manifest.incident,
+        part=manifest.part,
+        seconds=manifest.seconds,
+        start=manifest.start,
+        stored=now,
+    )
 
 
 def _check_same(manifest: Manifest, length: int, sha256: str, size: int) -> None:

@@ -1,4 +1,6 @@
-"""Where the bytes lie: partial/UPLOAD while they arrive, blobs/ab/SHA256 for ever. Blocking: call on threads.
+"""Where the bytes lie: partial/UPLOAD while they arrive, blobs/ab/SHA256 for ever, and records/ that say what they are.
+
+Blocking: call on threads.
 
 What a method returns from has reached the disk. A partial file's length is the truth about its upload; a blob
 gets its name only when it is whole, hashed and synced, as a second name of the partial file, so that a power
@@ -13,6 +15,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from edged.base.disk import make_directory, sync_directory
+from edged.receiver.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,20 +31,23 @@ class Vault:
     def __init__(self, root: Path) -> None:
         self._partial = root / "partial"
         self._blobs = root / "blobs"
-        self._root = root
+        self.root = root
+        self.records = Records(root)
         self.database = root / "receiver.db"
+        self.copy = root / "receiver.db.backup"
         self.lock = root / "lock"
 
     def prepare(self) -> None:
         """Make the directories and an empty database, for this user alone; OSError if the disk refuses."""
-        for directory in (self._root, self._partial, self._blobs):
+        for directory in (self.root, self._partial, self._blobs):
             make_directory(directory)
+        self.records.prepare()
         self.database.touch(mode=0o600)
         self.database.chmod(0o600)  # it holds the devices' keys
 
     def free(self) -> int:
         """Return the bytes that may still be written."""
-        return shutil.disk_usage(self._root).free
+        return shutil.disk_usage(self.root).free
 
     def partial(self, upload: str) -> Path:
         """Return where the bytes of an unfinished upload lie."""
@@ -50,6 +56,17 @@ class Vault:
     def blob(self, sha256: str) -> Path:
         """Return where the content with this digest lies."""
         return self._blobs / sha256[:2] / sha256
+
+    def holds(self, sha256: str, size: int) -> bool:
+        """Return whether the content with this digest is here, as long as it should be."""
+        try:
+            return self.blob(sha256).stat().st_size == size
+        except FileNotFoundError:
+            return False
+
+    def holds_content(self) -> bool:
+        """Return whether any content is here."""
+        return next(self._blobs.glob("??/*"), None) is not None
 
     def create(self, upload: str) -> None:
         """Make the empty file of a new upload, if it is not there."""
@@ -95,10 +112,14 @@ class Vault:
         """Remove a blob, if it is there."""
         self.blob(sha256).unlink(missing_ok=True)
 
-    def sweep(self, uploads: Collection[str], contents: Collection[str]) -> int:
-        """Remove what no row knows (left by a power cut between file and row); return how many files."""
+    def sweep(self, uploads: Collection[str], contents: Collection[str] | None) -> int:
+        """Remove what no row knows (left by a power cut between file and row); return how many files.
+
+        Without `contents` the rows may know too little, and whole files stay.
+        """
         stray = [path for path in self._partial.iterdir() if path.name not in uploads]
-        stray += [path for path in self._blobs.glob("??/*") if path.name not in contents]
+        if contents:  # nothing whole is ever deleted on the word of an empty database
+            stray += [path for path in self._blobs.glob("??/*") if path.name not in contents]
         for path in stray:
             path.unlink()
         return len(stray)

@@ -10,6 +10,7 @@ from aiohttp import web
 from edged import __version__
 from edged.receiver import receipts
 from edged.receiver.handlers.media import serve
+from edged.receiver.intake import read_small
 from edged.receiver.world import world_of
 from edged.wire import faults, heartbeat, receipt, signing
 from edged.wire.faults import FaultError
@@ -36,7 +37,6 @@ async def _probe(request: web.Request) -> web.Response:
     if "Authorization" in request.headers:
         await world.authority.client(request)
     headers = {
-        signing.RECEIVER_HEADER: "1",
         signing.TIME_HEADER: str(int(world.clock.wall())),
         "Edged-Version": __version__,
         "Cache-Control": "no-store",
@@ -61,7 +61,7 @@ async def _read_back(request: web.Request) -> web.StreamResponse:
 async def _own_file(request: web.Request, owner: str) -> StoredFile:
     key = request.match_info["key"]
     file = await world_of(request).store.file(owner, key=key) if is_key(key) else None
-    if file is None:
+    if file is None or not await world_of(request).uploads.holds(file):
         raise FaultError(faults.NOT_FOUND)
     return file
 
@@ -70,7 +70,7 @@ async def _heartbeat(request: web.Request) -> web.Response:
     world = world_of(request)
     if (request.content_length or 0) > heartbeat.LIMIT:
         raise FaultError(faults.TOO_LARGE, f"a heartbeat has at most {heartbeat.LIMIT} bytes")
-    body = await request.read()
+    body = await read_small(request, world.config.limits.idle)
     caller = await world.authority.device(request, body)
     beat = heartbeat.parse(body)
     now = world.clock.wall()
