@@ -1,4 +1,4 @@
-"""Kill: device and receiver ended at random moments, told to stop once and twice, hung; the line cut at random bytes."""
+"""Kill: device and receiver ended at random moments, told to stop once and twice, hung; lines cut at random bytes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _CYCLES = 10  # of breaking in a round
 _ROUNDS = 8  # with the same folders
 _WATCHDOG = 4.0  # seconds; a hung device costs little more
+_CUT, _MUTE, _BY_HAND, _PATIENT, _SPARE = 0.5, 0.25, 0.5, 0.7, 0.5  # how often, of 1.0
+_BYTES = 30_000  # from now on a line is cut within so many
 _ENDS = ("kill device",) * 6 + ("kill receiver",) * 4 + ("kill both",) * 2 + ("term", "term twice", "term kill", "hang")
 
 
@@ -31,7 +33,7 @@ async def soak(run: Run) -> None:
         fresh += 1
         table = {
             "cameras": cameras(run.rng.choice((2, 3)), every=7.0),
-            "outbox": {"delete_after_proof": run.rng.random() < 0.5},
+            "outbox": {"delete_after_proof": run.rng.random() < _SPARE},
         }
         async with open_rig(run.folder / str(fresh), device_table=table, watchdog=_WATCHDOG) as rig:
             await rig.start()
@@ -49,21 +51,21 @@ async def _break(rig: Rig, run: Run) -> None:
     """One cycle: something happens, the line is cut, and somebody dies."""
     rng = run.rng
     _cut_lines(rig, rng)
-    if rng.random() < 0.5:
+    if rng.random() < _BY_HAND:
         _record(rig, rng)
     await asyncio.sleep(rng.choice((0.05, 0.3, 1.0, 3.0)) * rng.uniform(0.2, 1.8))
     how = rng.choice(_ENDS)
     await _end(rig, how, rng)
-    if rng.random() < 0.7:  # else the next one comes while they start
+    if rng.random() < _PATIENT:  # else the next one comes while they start
         await rig.start()
 
 
 def _cut_lines(rig: Rig, rng: Random) -> None:
     for line in (rig.line, rig.mail_line):
-        if rng.random() < 0.5:
-            line.reset_after = line.upstream + rng.randrange(30_000)
-        if rng.random() < 0.25:
-            line.lose_answer_at = line.upstream + rng.randrange(30_000)
+        if rng.random() < _CUT:
+            line.reset_after = line.upstream + rng.randrange(_BYTES)
+        if rng.random() < _MUTE:
+            line.lose_answer_at = line.upstream + rng.randrange(_BYTES)
 
 
 def _record(rig: Rig, rng: Random) -> None:

@@ -17,7 +17,7 @@ _CUSTOMARY = _DATABASE | {"lock", "ballast", "arming.json", "lost.json", "reboot
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
-    """The state directory as it is. Rows by the tables' names; those of `files` have `found`, the SHA-256 on the disk."""
+    """The state directory as it is: rows by the tables' names; those of `files` have `found`, the SHA-256 on disk."""
 
     database: str = ""  # what is wrong with it, "" when it is sound
     incidents: tuple[Row, ...] = ()
