@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from edged.base.errors import NoAnswerError
 from edged.base.secret import reveal
 from edged.push.link import Exchange, Outcome
 from edged.push.replies import TOO_LARGE, Answer, refusal
+from edged.push.trust import Trust
 from edged.wire.signing import TIME_HEADER, WINDOW, sign_request
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ class Line:
         self._settings = settings
         self._clock = clock
         self._link = link
+        self._trust = Trust(settings.ca, clock, patient=credentials.signs)
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(self, request: Request, *, doing: str) -> Answer:
@@ -151,8 +152,9 @@ class Line:
         try:
             answer = await self._watched(request)
         except (aiohttp.ClientError, OSError, NoAnswerError) as error:  # a TimeoutError is an OSError
-            self._saw(Exchange(outcome=Outcome.SILENT, reason=_reason(error)))
-            raise NoAnswerError(f"can't {doing}: {_reason(error)}") from error
+            reason = self._reason(error.__cause__ if isinstance(error, _LostError) else error)
+            self._saw(Exchange(outcome=Outcome.SILENT, reason=reason))
+            raise NoAnswerError(f"can't {doing}: {reason}") from error
         if not answer.genuine and request.sink is None and answer.status != TOO_LARGE:
             refused = (
                 refusal(answer, doing)
@@ -165,6 +167,15 @@ class Line:
         bare = isinstance(request.body, bytes) and request.sink is None
         self._saw(Exchange(outcome=Outcome.ANSWERED, rtt=answer.seconds if bare else 0.0))
         return answer
+
+    def _reason(self, error: BaseException | None) -> str:
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return self._trust.words(error.certificate_error)
+        if isinstance(error, TimeoutError):
+            return "no connection in time"
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return f"{error.host}:{error.port}: {_unconnected(error)}"
+        return str(error) or type(error).__name__
 
     def _saw(self, seen: Exchange) -> None:
         if self._link is not None:
@@ -206,8 +217,9 @@ class Line:
             headers |= self.credentials.header(request, self._clock.wall())
         if not isinstance(request.body, bytes):
             headers["Content-Length"] = str(request.body.length)
+        trusted = await asyncio.to_thread(self._trust.context) if request.url.scheme == "https" else True
         async with self._open().request(
-            request.method, request.url, headers=headers, data=request.body or None, allow_redirects=False
+            request.method, request.url, headers=headers, data=request.body or None, allow_redirects=False, ssl=trusted
         ) as response:
             kept = bytearray()
             async for piece in response.content.iter_any():
@@ -223,7 +235,6 @@ class Line:
         if self._session is None:
             connector = aiohttp.TCPConnector(
                 limit=1,
-                ssl=_trust(self._settings),
                 keepalive_timeout=self._settings.idle_timeout,
                 socket_factory=self._socket,
             )
@@ -259,10 +270,8 @@ def _unfinished(body: bytes | FileBody) -> bool:
     return not isinstance(body, bytes) and body.given < body.length
 
 
-def _trust(settings: ReceiverSettings) -> ssl.SSLContext | bool:
-    if settings.ca is None:
-        return True
-    return ssl.create_default_context(cafile=settings.ca)
+class _LostError(NoAnswerError):
+    """The connection broke before an answer; the cause says how."""
 
 
 async def _once(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
@@ -270,18 +279,7 @@ async def _once(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> a
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise NoAnswerError(_reason(error)) from error
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        problem = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
-        return f"the receiver's certificate is not accepted ({problem}); check its name, the authority and this clock"
-    if isinstance(error, TimeoutError):
-        return "no connection in time"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"{error.host}:{error.port}: {_unconnected(error)}"
-    return str(error) or type(error).__name__
+        raise _LostError("the connection broke") from error
 
 
 def _unconnected(error: aiohttp.ClientConnectorError) -> str:

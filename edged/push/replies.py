@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from edged.base.errors import (
@@ -25,6 +26,7 @@ _MARKS = (RECEIVER_HEADER, TIME_HEADER, tus.RESUMABLE)
 _BUSY_PAUSE = 60.0  # seconds, when a busy peer names no time
 _MOMENT = 5.0  # seconds: another request on the upload is being ended, or the receiver restarts
 _LONGEST_PAUSE = 3600.0  # seconds; a peer may ask for more, we look earlier
+_SHORTEST_PAUSE = 1.0  # seconds; a peer may ask for none, and would be asked all the time
 
 _IDLE = 408
 _LOCKED = 423
@@ -55,11 +57,8 @@ class Answer:
 
     @property
     def genuine(self) -> bool:
-        """Whether the peer itself answered, and no portal or proxy in between: a tus server marks all its answers."""
-        if any(mark in self.headers for mark in _MARKS):
-            return True
-        # receipts and heartbeats are answered in JSON without a mark; what it says is checked where it is used
-        return self.headers.get("Content-Type", "").startswith("application/json")
+        """Whether the peer itself answered, and no portal or proxy in between: edged and tus servers mark answers."""
+        return any(mark in self.headers for mark in _MARKS)
 
 
 def refusal(answer: Answer, doing: str) -> DeliveryError:
@@ -82,8 +81,19 @@ def _pause(answer: Answer, fault: Fault) -> float | None:
     """Return for how many seconds the whole peer, not just this delivery, is to be left alone."""
     if answer.status not in _BUSY:
         return None
-    asked = answer.headers.get("Retry-After", "")
-    if asked.isdecimal():
-        return min(float(asked), _LONGEST_PAUSE)
+    asked = _retry_after(answer.headers)
+    if asked is not None:
+        return max(_SHORTEST_PAUSE, min(asked, _LONGEST_PAUSE))
     brief = answer.status == _LOCKED or fault is faults.STOPPING
-    return _MOMENT if brief and not asked else _BUSY_PAUSE
+    return _MOMENT if brief and "Retry-After" not in answer.headers else _BUSY_PAUSE
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return Retry-After (RFC 9110 10.2.3) in seconds; a date by the peer's own clock, since ours may be off."""
+    value = headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
+    try:
+        return (parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
+    except (ValueError, TypeError):  # no date, or one without a zone
+        return None

@@ -192,14 +192,17 @@ class _Upload:
     # -------------------------------------------------------------------------------------- what is missing
 
     async def _send_all(self, url: URL) -> None:
-        strikes = 0
+        strikes, furthest = 0, self._offset
         while self._offset < self._manifest.size:
             if await self._send(url, self._target.slice(self._manifest.size - self._offset)):
-                strikes = 0
+                if self._offset > furthest:  # what is sent again after it was taken back is no progress
+                    strikes, furthest = 0, self._offset
                 continue
             strikes += 1
-            if strikes >= _STRIKES or not await self._resume(url):
-                raise UploadGoneError("the receiver does not take the bytes at the offset that it names itself")
+            if strikes >= _STRIKES:
+                raise RefusedError("the receiver does not take the bytes at the offset that it names itself")
+            if not await self._resume(url):
+                raise UploadGoneError("the receiver has forgotten the upload while it was sent")
 
     async def _send(self, url: URL, length: int) -> bool:
         """Send one slice; False if the server stands elsewhere than it said."""
