@@ -1,4 +1,9 @@
-"""Opening the outbox: checked, migrated, and when damaged set aside for a fresh one."""
+"""Opening the outbox: looked through, migrated, and when it is lost or damaged begun from its copy, or anew.
+
+The copy is some hours old. It brings back what only the database has: the two ledgers, what is being held back, notices
+and alerts on their way, a person's decisions. What came after it, salvage takes from the files and their sidecars, and
+without a sound copy everything. Both ways keys stay the same, so that the receiver drops repeats.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +13,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from edged.base.db import Database, examine, open_database
+from edged.base.copies import give_back, is_lost, is_sound, open_checked, set_aside
+from edged.base.db import examine
 from edged.base.errors import CorruptDatabaseError
+from edged.outbox.soundness import check_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edged.base.clock import Clock
+    from edged.base.db import Database
 
 log = structlog.get_logger(__name__)
 
@@ -22,33 +30,33 @@ _NEWEST = 1  # schema versions: schema.sql, and migrations once there are some
 
 
 async def open_sound(path: Path, clock: Clock) -> tuple[Database, bool]:
-    """Open or create the database at `path`; a damaged one is set aside for a fresh one, and True says so."""
+    """Open or create the database at `path`; True says that it is not the one that was used last.
+
+    Then it was lost or damaged, and knows what its copy knew, or nothing. A damaged one is kept under another name.
+    """
     migrations = (resources.files("edged.outbox").joinpath("schema.sql").read_text(encoding="utf-8"),)
+    anew = await asyncio.to_thread(is_lost, path) and await _take_copy_back(path)
     try:
-        return await _open_checked(path, migrations), False
+        return await open_checked(path, migrations, check_rows), anew
     except CorruptDatabaseError as error:
-        aside = await asyncio.to_thread(_set_aside, path, round(clock.wall()))
+        aside = await asyncio.to_thread(set_aside, path, round(clock.wall()))
         log.error("database set aside", error=str(error), path=str(path), aside=str(aside))
-        return await open_database(path, migrations), True
+    await _take_copy_back(path)
+    return await open_checked(path, migrations, check_rows), True
 
 
-async def _open_checked(path: Path, migrations: tuple[str, ...]) -> Database:
-    database = await open_database(path, migrations)
-    try:
-        await database.quick_check()
-    except BaseException:
-        await database.close()
-        raise
-    return database
+def copy_of(path: Path) -> Path:
+    """Return where the copy of the database at `path` lies."""
+    return path.with_name(path.name + ".backup")
 
 
-def _set_aside(path: Path, now: int) -> Path:
-    aside = path.with_name(f"{path.name}.corrupt-{now}")
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
-    return aside
+async def _take_copy_back(path: Path) -> bool:
+    copy = copy_of(path)
+    if not await asyncio.to_thread(is_sound, copy, _NEWEST, check_rows):
+        return False
+    await asyncio.to_thread(give_back, copy, path)
+    log.error("database taken back from its copy", path=str(path), copy=str(copy))
+    return True
 
 
 async def examine_outbox(path: Path) -> None:

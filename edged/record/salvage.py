@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from edged.model import Clip, Incident, IncidentKind, Snapshot
+from edged.model import Clip, DeliveryKind, Incident, IncidentKind, Snapshot
 from edged.outbox import sidecar
 from edged.outbox.nouns import Notice, NoticeKind
 from edged.outbox.policy import clip_drafts, snapshot_drafts
-from edged.record.leftovers import FoundPart, FoundSnapshot, Leftovers, label_in, look
+from edged.record.leftovers import FoundPart, FoundSnapshot, Leftovers, clear, label_in, look
 from edged.record.names import identity
 
 if TYPE_CHECKING:
@@ -38,13 +38,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SalvageReport:
-    """What was done: clip parts sealed, their seconds, incidents closed and entered again; files it could not place."""
+    """What was done: clip parts sealed, their seconds, incidents closed and entered again; files it could not place.
+
+    `removed` counts what held no picture: files half written, and directories of which no more was on the disk.
+    """
 
     parts: int = 0
     seconds: float = 0.0
     closed: int = 0
     imported: int = 0
     strange: int = 0
+    removed: int = 0
 
 
 async def salvage(outbox: Outbox, spool: Spool, destinations: Destinations) -> SalvageReport:
@@ -53,6 +57,7 @@ async def salvage(outbox: Outbox, spool: Spool, destinations: Destinations) -> S
     May be repeated after a crash of its own. Raises OSError or sqlite3.OperationalError when the disk refuses.
     """
     work = _Salvage(outbox, destinations)
+    await work.remove_halves(spool)
     directories = await asyncio.to_thread(spool.incident_directories)
     lost = [found for directory in directories if (found := await work.unknown(directory)) is not None]
     await work.tell(lost)
@@ -81,6 +86,13 @@ class _Salvage:
         self._destinations = destinations
         self.report = SalvageReport()
         self.touched: list[str] = []
+
+    async def remove_halves(self, spool: Spool) -> None:
+        """Remove files of which only a part was written, and that would be written anew."""
+        halves = await asyncio.to_thread(spool.remove_halves)
+        for path in halves:
+            log.info("half a file removed", path=str(path))
+        self.report = replace(self.report, removed=len(halves))
 
     async def unknown(self, directory: Path) -> Sidecar | None:
         """Return what the files in `directory` say of an incident that the database does not know."""
@@ -124,8 +136,7 @@ class _Salvage:
         """Enter the files in `directory` that have no row."""
         incident = await self._outbox.incident(directory.name)
         if incident is None:
-            log.warning("directory of no known incident left alone", path=str(directory))
-            self.report = replace(self.report, strange=self.report.strange + 1)
+            await self._leave(directory)
             return
         clips = await self._outbox.clips_of(incident.id)
         snapshots = await self._outbox.snapshots_of(incident.id)
@@ -138,8 +149,18 @@ class _Salvage:
         for picture in found.snapshots:
             snapshot = _snapshot(incident, picture)
             await self._outbox.add_snapshot(snapshot, snapshot_drafts(snapshot, self._destinations))
-        await self._restore_receipts(directory, found)
+        if found.parts or found.snapshots or self._outbox.rebuilt:
+            await self._restore_outcomes(directory)
         self._note(directory, found)
+
+    async def _leave(self, directory: Path) -> None:
+        """Leave a directory alone that is of no known incident, unless there is nothing in it."""
+        if await asyncio.to_thread(clear, directory):
+            log.warning("incident without a picture removed", incident=directory.name)
+            self.report = replace(self.report, removed=self.report.removed + 1)
+        else:
+            log.warning("directory of no known incident left alone", path=str(directory))
+            self.report = replace(self.report, strange=self.report.strange + 1)
 
     async def close(self, incident: Incident) -> None:
         """Close an incident at its last recorded picture."""
@@ -161,24 +182,25 @@ class _Salvage:
             bytes_cut=cut,
         )
 
-    async def _restore_receipts(self, directory: Path, found: Leftovers) -> None:
-        """Mark what the sidecar's receipts prove as delivered, so that it is not sent again."""
-        if not (found.parts or found.snapshots):
-            return
+    async def _restore_outcomes(self, directory: Path) -> None:
+        """Mark what the sidecar knows to be delivered, so that it is not sent again."""
         try:
-            receipts = (await asyncio.to_thread(sidecar.read, directory)).receipts
+            told = await asyncio.to_thread(sidecar.read, directory)
         except (FileNotFoundError, sidecar.BadSidecarError):
             return
         for delivery in await self._outbox.deliveries_of(directory.name):
-            for receipt in receipts:
+            for receipt in told.receipts:
                 if (receipt.key, receipt.sha256) == (delivery.key, delivery.sha256):
                     await self._outbox.complete(delivery.id, receipt)
+            if delivery.kind is DeliveryKind.ALERT and (delivery.destination, "sent") in told.alerts:
+                await self._outbox.complete(delivery.id, None)
 
     def _note(self, directory: Path, found: Leftovers) -> None:
         if found.parts or found.snapshots:
             self.touched.append(directory.name)
         for name in found.removed:
             log.info("empty file removed", incident=directory.name, file=name)
+        self.report = replace(self.report, removed=self.report.removed + len(found.removed))
         for name in found.strange:
             log.warning("file left alone, edged did not write it", incident=directory.name, file=name)
         self.report = replace(self.report, strange=self.report.strange + len(found.strange))
@@ -219,7 +241,7 @@ def _clip(incident: Incident, part: FoundPart, before: Sequence[Clip]) -> Clip:
 
 
 def _snapshot(incident: Incident, picture: FoundSnapshot) -> Snapshot:
-    """Return the snapshot that a found picture is; when it was taken nobody knows, so it counts as the opening's."""
+    """Return the snapshot that a found picture is; one that says nothing of its time counts as the opening's."""
     return Snapshot(
         id=identity(incident.id, picture.path.name),
         incident=incident.id,
@@ -228,7 +250,7 @@ def _snapshot(incident: Incident, picture: FoundSnapshot) -> Snapshot:
         path=picture.path,
         size=picture.size,
         sha256=picture.sha256,
-        taken=incident.opened,
+        taken=incident.opened if picture.label is None else picture.label.start,
         width=picture.width,
         height=picture.height,
     )

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edged.base.copies import set_aside
 from edged.base.errors import NewerSchemaError
 from edged.outbox.nouns import AlertRules
-from edged.outbox.opening import _set_aside
 from edged.outbox.policy import Destinations, clip_drafts
 from edged.outbox.store import open_outbox
 from tests.outbox.world import HandClock, Maker
@@ -76,7 +76,7 @@ def test_a_log_left_by_a_crash_goes_with_its_database(state_dir: Path) -> None:
     """The log of a file that is set aside must not be played into the fresh one."""
     for suffix in ("", "-wal", "-shm"):
         (state_dir / f"outbox.db{suffix}").write_text(suffix)
-    aside = _set_aside(state_dir / "outbox.db", 7)
+    aside = set_aside(state_dir / "outbox.db", 7)
     assert aside == state_dir / "outbox.db.corrupt-7"
     assert {each.name: each.read_text() for each in state_dir.iterdir()} == {
         f"outbox.db.corrupt-7{suffix}": suffix for suffix in ("", "-wal", "-shm")
