@@ -27,7 +27,7 @@ _LOOK = 0.05
 _PAUSE = 0.1  # between an end and the next start
 _ABORTED = 2.0  # after SIGABRT, then SIGKILL
 _ENDING = {signal.SIGKILL, signal.SIGTERM, signal.SIGABRT, signal.SIGINT}
-_REFUSED = 2  # exit code: its configuration can't be used
+_IN_VAIN = 10  # starts without ever being ready, then it will not be
 
 
 class SoakError(Exception):
@@ -67,6 +67,8 @@ class Program:
         self._keeper: asyncio.Task[None] | None = None
         self._wanted = False
         self._up = asyncio.Event()
+        self._was_up = False
+        self._vain = 0
         self._fed = 0.0
         self._down_since: float | None = None
         self._lines = Lines(self.log)
@@ -194,14 +196,16 @@ class Program:
             async with self._listening() as listening:
                 code = await self._live(listening)
             self.exits[code] += 1
-            if code == _REFUSED and self.starts == 1:
-                raise SoakError(f"{self.name} refuses to start; its log: {self.log}")
+            self._vain = self._vain + 1 if code > 0 and not self._was_up else 0
+            if self._vain >= _IN_VAIN:
+                raise SoakError(f"{self.name} does not start, it ended {_IN_VAIN} times by itself; its log: {self.log}")
             if self._wanted:
                 await asyncio.sleep(_PAUSE)
 
     async def _live(self, listening: socket.socket | None) -> int:
         """Run one process to its end; return its exit code."""
         self.starts += 1
+        self._was_up = False
         environment = {**os.environ, **self.environment}
         if listening is not None:
             environment |= {"NOTIFY_SOCKET": str(self._notify), "WATCHDOG_USEC": f"{(self.watchdog or 0) * 1e6:.0f}"}
@@ -274,6 +278,7 @@ class Program:
             self.recoveries.append(time.monotonic() - self._down_since)
             self._down_since = None
         self._up.set()
+        self._was_up = True
 
 
 class Lines:
