@@ -79,7 +79,7 @@ class Middle:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        listener = socket.socket()
+        listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio switches Nagle off only where it is named
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _QUEUE)
         listener.bind(("127.0.0.1", 0))
         self._server = await asyncio.start_server(self._serve, sock=listener, limit=_HEAD, ssl=self._tls)
