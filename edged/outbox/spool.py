@@ -100,6 +100,16 @@ class Spool:
             raise
         return Document(id=document, name=target.name, path=target, size=size, sha256=digest, added=stamp(clock))
 
+    def remove_halves(self) -> tuple[Path, ...]:
+        """Remove what a crash left half written; only before anything else works here. Return what it was."""
+        halves = (*self.documents.glob(f"*/{_PARTIAL}"), *self.root.glob("*.new"), *self.root.glob("*.new-journal"))
+        for path in halves:
+            path.unlink()
+        empty = tuple(path for path in self.documents.glob("*") if path.is_dir() and not any(path.iterdir()))
+        for directory in empty:
+            directory.rmdir()
+        return halves + empty
+
     def found_documents(self) -> tuple[Path, ...]:
         """Return every whole document in the spool, with or without a row."""
         return tuple(sorted(path for path in self.documents.glob("*/*") if path.name != _PARTIAL))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,14 +13,16 @@ import numpy as np
 from edged.base.disk import sync_directory
 from edged.outbox.spool import SIDECAR, digest_of
 from edged.record.clip import Label, read_label
+from edged.record.jpeg import comment_of
 from edged.record.mp4 import BadFileError, Contents, contents
-from edged.record.names import number_in
+from edged.record.names import is_incident, number_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
 _JPEG_END = b"\xff\xd9"
+_HALF_SIDECAR = f"{SIDECAR}.new"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +43,7 @@ class FoundPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundSnapshot:
-    """A snapshot without a row."""
+    """A snapshot without a row. `label` is None when the file does not say what it is."""
 
     path: Path
     number: int
@@ -48,6 +51,7 @@ class FoundSnapshot:
     sha256: str
     width: int
     height: int
+    label: Label | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +72,7 @@ def look(directory: Path, known: Collection[str]) -> Leftovers:
     for path in sorted(directory.iterdir()):
         if path.name in known or path.name == SIDECAR:
             continue
-        if path.name == f"{SIDECAR}.new" or (number_in(path.name) is not None and path.stat().st_size == 0):
+        if path.name == _HALF_SIDECAR or (number_in(path.name) is not None and path.stat().st_size == 0):
             found: FoundPart | FoundSnapshot | None = None
         elif number_in(path.name) is None:
             strange.append(path.name)
@@ -88,16 +92,55 @@ def look(directory: Path, known: Collection[str]) -> Leftovers:
 
 
 def label_in(directory: Path) -> Label | None:
-    """Return what the first readable clip part in `directory` says of itself; nothing is changed."""
-    for path in sorted(directory.glob("part-*.mp4")):
-        try:
-            with path.open("rb") as file:
-                label = read_label(contents(file, path.stat().st_size).comment)
-        except BadFileError:
-            continue
+    """Return what the first readable clip part or snapshot in `directory` says of itself; nothing is changed."""
+    for path in (*sorted(directory.glob("part-*.mp4")), *sorted(directory.glob("snapshot-*.jpg"))):
+        label = _label_of(path)
         if label is not None:
             return label
     return None
+
+
+def clear(directory: Path) -> bool:
+    """Remove a directory in which a crash has left nothing but torn files; False, changing nothing, if there is more.
+
+    So ends an incident that was cut off before its first picture and its row were on the disk.
+    """
+    paths = tuple(directory.iterdir())
+    if not is_incident(directory.name) or not all(map(_is_torn, paths)):
+        return False
+    for path in paths:
+        path.unlink()
+    directory.rmdir()
+    with contextlib.suppress(OSError):  # other incidents of that day
+        directory.parent.rmdir()
+    return True
+
+
+def _is_torn(path: Path) -> bool:
+    """Return whether this is a file of ours that holds no picture."""
+    if path.name == _HALF_SIDECAR:
+        return True
+    if number_in(path.name) is None:
+        return False
+    if path.suffix == ".jpg":
+        return _picture(path.read_bytes()) is None
+    try:
+        with path.open("rb") as file:
+            return not contents(file, path.stat().st_size).fragments
+    except BadFileError:
+        return True
+
+
+def _label_of(path: Path) -> Label | None:
+    """Return a file's label; None for a file that is torn at its beginning, or says nothing."""
+    if path.suffix == ".jpg":
+        jpeg = path.read_bytes()
+        return None if _picture(jpeg) is None else read_label(comment_of(jpeg))
+    try:
+        with path.open("rb") as file:
+            return read_label(contents(file, path.stat().st_size).comment)
+    except BadFileError:
+        return None
 
 
 def _part(path: Path) -> FoundPart | None:
@@ -139,9 +182,7 @@ def _keep(path: Path, held: Contents, size: int) -> None:
 def _snapshot(path: Path) -> FoundSnapshot | None:
     """Return a snapshot that can be decoded; None for one that a crash has torn."""
     jpeg = path.read_bytes()
-    if not jpeg.endswith(_JPEG_END):  # OpenCV takes pages that never reached the disk (zeros) for a grey picture
-        return None
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    picture = _picture(jpeg)
     if picture is None:
         return None
     size, digest = digest_of(path)
@@ -152,4 +193,12 @@ def _snapshot(path: Path) -> FoundSnapshot | None:
         sha256=digest,
         width=picture.shape[1],
         height=picture.shape[0],
+        label=read_label(comment_of(jpeg)),
     )
+
+
+def _picture(jpeg: bytes) -> cv2.typing.MatLike | None:
+    """Return the picture of a whole JPEG; None for one that a crash has torn."""
+    if not jpeg.endswith(_JPEG_END):  # OpenCV takes pages that never reached the disk (zeros) for a grey picture
+        return None
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
 _NUMBERED = re.compile(r"(part|snapshot)-(\d{1,6})\.(mp4|jpg)")
 
 
@@ -20,6 +21,11 @@ def part_name(number: int) -> str:
 def snapshot_name(number: int) -> str:
     """Return the file name of snapshot `number`, from 1."""
     return f"snapshot-{number}.jpg"
+
+
+def is_incident(name: str) -> bool:
+    """Return whether `name` has the form of an incident's id, as its directory has."""
+    return _IDENTITY.fullmatch(name) is not None
 
 
 def number_in(name: str) -> int | None:

@@ -12,6 +12,8 @@ import structlog
 from edged.base.clock import stamp_at
 from edged.base.disk import write_synced
 from edged.model import Snapshot
+from edged.record.clip import Label
+from edged.record.jpeg import with_comment
 from edged.record.names import identity, snapshot_name
 from edged.record.snapshot import NoPictureError, Still, still
 
@@ -80,9 +82,12 @@ class Stills:
     async def _save(self, recording: Recording, picture: Still | None) -> Snapshot | None:
         if picture is None:
             return None
-        incident, seq = recording.incident, recording.snapshots + 1
+        incident, seq, taken = recording.incident, recording.snapshots + 1, stamp_at(self._clock, picture.mono)
+        # like a part: of an incident cut off before its row was committed this may be all that is left
+        label = Label(incident=incident.id, camera=incident.camera, part=seq, start=taken)
+        jpeg = with_comment(picture.jpeg, label.text())
         try:
-            path = await self._on_writer(partial(self._write, incident, snapshot_name(seq), picture.jpeg))
+            path = await self._on_writer(partial(self._write, incident, snapshot_name(seq), jpeg))
         except OSError as error:
             log.error("snapshot not written", incident=incident.id, error=error.strerror or str(error))
             return None
@@ -93,9 +98,9 @@ class Stills:
             camera=incident.camera,
             seq=seq,
             path=path,
-            size=len(picture.jpeg),
-            sha256=hashlib.sha256(picture.jpeg).hexdigest(),
-            taken=stamp_at(self._clock, picture.mono),
+            size=len(jpeg),
+            sha256=hashlib.sha256(jpeg).hexdigest(),
+            taken=taken,
             width=picture.width,
             height=picture.height,
         )

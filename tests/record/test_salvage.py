@@ -246,6 +246,63 @@ def test_a_directory_that_says_nothing_is_left_alone(simulate: Simulate, state_d
     simulate(scene)
 
 
+def test_an_incident_cut_off_before_its_row_is_known_by_its_snapshot(simulate: Simulate, state_dir: Path) -> None:
+    """With no clip yet the picture says what it is of: the incident is entered, told once and its picture delivered."""
+
+    async def scene(clock: SimClock) -> None:
+        await crash(clock, state_dir)
+        directory = directory_of(state_dir)
+        for name in ("part-001.mp4", "incident.json"):
+            (directory / name).unlink()
+        Spool(state_dir).database.rename(state_dir / "lost.db")
+        async with recovered(clock, state_dir) as (report, outbox):
+            assert (report.imported, report.closed, report.strange) == (1, 1, 0)
+            (snapshot,) = await outbox.snapshots_of(INCIDENT)
+            assert snapshot.taken.mono == pytest.approx(BEGIN + 3.0, abs=1.0)
+            incident = await outbox.incident(INCIDENT)
+            assert incident is not None
+            assert (incident.camera, incident.opened) == ("door", snapshot.taken)
+            told = await outbox.deliveries()
+            assert sorted(one.destination for one in told if one.incident is None) == sorted(DESTINATIONS.people)
+
+    simulate(scene)
+
+
+def test_an_incident_of_which_nothing_reached_the_disk_leaves_nothing(simulate: Simulate, state_dir: Path) -> None:
+    """Torn files in a directory of no known incident go with it; a foreign file keeps all of them."""
+
+    async def scene(clock: SimClock) -> None:
+        for name, more in (("1" * 32, ()), ("2" * 32, ("notes.txt",))):
+            directory = state_dir / "clips" / f"2026-05-2{name[0]}" / name
+            directory.mkdir(parents=True)
+            for torn in ("part-001.mp4", "snapshot-1.jpg", "incident.json.new", *more):
+                (directory / torn).write_bytes(bytes(1000))
+        async with recovered(clock, state_dir) as (report, _):
+            assert report == SalvageReport(removed=1, strange=1)
+        assert [path.name for path in sorted((state_dir / "clips").iterdir())] == ["2026-05-22"]
+        assert len(list((state_dir / "clips" / "2026-05-22" / ("2" * 32)).iterdir())) == 4
+
+    simulate(scene)
+
+
+def test_what_was_half_written_beside_the_clips_is_removed(simulate: Simulate, state_dir: Path) -> None:
+    """Half a document, half a copy of the database and their like are gone after the start; whole ones are not."""
+
+    async def scene(clock: SimClock) -> None:
+        half = [state_dir / "documents" / "1" / ".partial", state_dir / "outbox.db.backup.new"]
+        half += [state_dir / "outbox.db.backup.new-journal", state_dir / "lost.json.new"]
+        whole = [state_dir / "documents" / "2" / "manual.txt", state_dir / "lost.json"]
+        for path in (*half, *whole):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"{}")
+        async with recovered(clock, state_dir) as (report, _):
+            assert report.removed == len(half) + 1
+        assert not any(path.exists() for path in (*half, half[0].parent))
+        assert all(path.exists() for path in whole)
+
+    simulate(scene)
+
+
 @pytest.mark.parametrize(("gop", "bframes", "seed"), [(10, 0, 1), (10, 2, 2), (30, 0, 3)])
 async def test_kill_9_at_any_moment_costs_at_most_two_seconds(
     state_dir: Path, gop: int, bframes: int, seed: int
