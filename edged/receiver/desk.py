@@ -12,6 +12,7 @@ from aiohttp import web
 from edged import __version__
 from edged.base.pages import pages
 from edged.receiver import passwords
+from edged.receiver.intake import read_small
 from edged.receiver.sessions import COOKIE, FORM_COOKIE, Brake, Sessions, new_form_cookie
 from edged.wire import faults
 from edged.wire.faults import FaultError
@@ -76,7 +77,7 @@ class Desk:
 
     async def form(self, request: web.Request) -> dict[str, str]:
         """Return a form's fields; FaultError (forbidden) unless it was made here for this browser."""
-        body = (await request.read()).decode("utf-8", "replace")
+        body = (await read_small(request, self._config.limits.idle)).decode("utf-8", "replace")
         try:
             fields = dict(parse_qsl(body, keep_blank_values=True, max_num_fields=_FIELDS))
         except ValueError as error:

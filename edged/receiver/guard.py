@@ -49,9 +49,14 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-async def lean(_: web.Request, response: web.StreamResponse) -> None:
-    """Take away the header that tells of the inside, and costs a device its bytes."""
+async def lean(request: web.Request, response: web.StreamResponse) -> None:
+    """Take away the header that tells of the inside, and costs a device its bytes; mark what a device is answered.
+
+    By the mark a device knows the receiver's own answers from those of a portal or proxy in between.
+    """
     response.headers.pop("Server", None)
+    if request.path.startswith(_DEVICES):
+        response.headers[signing.RECEIVER_HEADER] = "1"
 
 
 def _fault_of(request: web.Request, error: Exception) -> FaultError:

@@ -14,12 +14,22 @@ from edged.wire.faults import FaultError
 
 if TYPE_CHECKING:
     from aiohttp import StreamReader
+    from aiohttp.web import Request
 
     from edged.receiver.turnstile import Turn
     from edged.receiver.vault import Tail
 
 _HIGH = 4 * 1024 * 1024  # bytes held in memory for the disk, then reading waits
 _BLOCK = 256 * 1024  # bytes worth a trip to a thread while the last trip is over
+
+
+async def read_small(request: Request, limit: float) -> bytes:
+    """Return a body that is read whole; TimeoutError if it takes more than `limit` seconds to come.
+
+    Raises HTTPRequestEntityTooLarge beyond the application's limit, RequestPayloadError for a malformed one.
+    """
+    async with asyncio.timeout(limit):
+        return await request.read()
 
 
 async def receive(content: StreamReader, tail: Tail, *, room: int, idle: float, turn: Turn) -> None:

@@ -52,7 +52,9 @@ class Sessions:
         return bool(cookie) and hmac.compare_digest(self.form_token(cookie).encode(), token.encode("utf-8", "replace"))
 
     def _mac(self, *parts: object) -> str:
-        return hmac.new(self._secret, "\n".join(map(str, parts)).encode(), sha256).hexdigest()
+        # a cookie may hold any bytes, which aiohttp hands on as surrogates
+        text = "\n".join(map(str, parts)).encode("utf-8", "surrogateescape")
+        return hmac.new(self._secret, text, sha256).hexdigest()
 
 
 def new_form_cookie() -> str:

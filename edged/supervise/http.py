@@ -47,7 +47,7 @@ class StatusServer:
         host, _, port = self._settings.listen.rpartition(":")
         host = host.strip("[]")
         assets = await asyncio.to_thread(Assets, HERE / "static")
-        app = web.Application(middlewares=[_only_hosts(host, self._settings.hosts)])
+        app = web.Application(middlewares=[_only_hosts(host, self._settings.hosts), pages.well_dated])
         pages.harden(app)
         assets.add_to(app)
         routes = _Routes(self._observer, Page(assets, self._settings), self._settings, assets.version)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WINDOW = 300.0  # seconds that a request's time may be off
 TIME_HEADER = "Edged-Time"  # Unix seconds as the receiver counts them
-RECEIVER_HEADER = "Edged-Receiver"  # marks the probe's answer as that of edged's own receiver
+RECEIVER_HEADER = "Edged-Receiver"  # marks every answer of edged's own receiver to a device
 SIGNED_HEADERS = ("upload-offset", "upload-length", "upload-metadata")
 
 _SCHEME = "Edged"

@@ -235,6 +235,10 @@ RAW = [
     POST % b"/login" + b"Content-Length: 300\r\n\r\n" + b"a=1&" * 75,
     POST % b"/login" + b"Content-Type: multipart/form-data\r\nContent-Length: 3\r\n\r\nabc",
     POST % b"/login" + b"Cookie: edged_form=x; edged_session=y:1:z\r\nContent-Length: 0\r\n\r\n",
+    POST % b"/login" + b"Cookie: edged_form=\xff; edged_session=\xff\r\nContent-Length: 9\r\n\r\ntoken=\xff\xfe!",
+    b"GET /devices/\xff HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"GET /devices/%ff%ed%a0%80 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"GET /login HTTP/1.1\r\nHost: a\r\nConnection: close\r\nIf-Range: Mon, 01 Jan 99999999999999 00:00:00 GMT\r\n\r\n",
 ]
 
 

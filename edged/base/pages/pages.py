@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.hdrs import CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
 _HERE = Path(__file__).parent
 _FOREVER = "public, max-age=31536000, immutable"
@@ -43,6 +43,18 @@ def harden(app: web.Application) -> None:
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
+
+
+@web.middleware
+async def well_dated(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse a condition on a date beyond all years; aiohttp would drop the connection while it sends a file."""
+    try:
+        _ = request.if_modified_since, request.if_unmodified_since, request.if_range
+    except (ValueError, OverflowError) as error:
+        raise web.HTTPBadRequest(text="a date in the headers is none") from error
+    return await handler(request)
 
 
 class Assets:
