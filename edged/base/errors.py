@@ -49,7 +49,11 @@ class CameraError(EdgedError):
 
 
 class DeliveryError(EdgedError):
-    """A delivery did not succeed this time."""
+    """A delivery did not succeed this time. `retry_after`: seconds until its destination may be tried, where known."""
+
+    def __init__(self, text: str, *, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class NoAnswerError(DeliveryError):
@@ -61,11 +65,7 @@ class PossiblySentError(NoAnswerError):
 
 
 class RefusedError(DeliveryError):
-    """The peer refused for now: costs an attempt. `retry_after` in seconds when the peer named a time."""
-
-    def __init__(self, text: str, *, retry_after: float | None = None) -> None:
-        super().__init__(text)
-        self.retry_after = retry_after
+    """The peer refused for now: costs an attempt, unless it named a time."""
 
 
 class RejectedError(DeliveryError):

@@ -114,12 +114,12 @@ class Mailer:
         A function instead of bytes is awaited when a relay is ready for the mail, so it can say what is true then.
         `before_dot` is awaited just before a relay may have the mail, once for each relay that comes so far.
         Raises PossiblySentError at once; RejectedError when every relay refuses for good; else RefusedError,
-        CredentialsError or NoAnswerError, with what each relay said.
+        CredentialsError or NoAnswerError, with what each relay said; `retry_after` is set while all of them rest.
         """
         errors: list[DeliveryError] = []
         for door in self._doors:
             if not door.gate.admit(self._clock.mono()):
-                errors.append(door.error or NoAnswerError(f"{door.endpoint.relay.name} is being tried"))
+                errors.append(_declined(door))
                 continue
             try:
                 return await self._through(door, message, recipient, before_dot or _nothing)
@@ -127,12 +127,14 @@ class Mailer:
                 raise  # another relay would make a duplicate for sure
             except DeliveryError as error:
                 errors.append(error)
-        raise _verdict(errors)
+        raise _verdict(errors, self.wait())
 
     async def _through(
         self, door: _Door, message: bytes | Compose, recipient: str, before_dot: Callable[[], Awaitable[None]]
     ) -> Accepted:
         try:
+            if isinstance(door.error, CredentialsError | UnfitError):
+                await asyncio.to_thread(_renew, door)
             async with open_session(door.endpoint, self._settings, self._clock, self._make_socket) as session:
                 whole = message if isinstance(message, bytes) else await message()
                 accepted = await self._transfer(session, door, whole, recipient, before_dot)
@@ -203,12 +205,35 @@ def _resolve(relay: Relay, key: str) -> Endpoint:
     return Endpoint(relay=relay, password=password, context=context)
 
 
-def _verdict(errors: list[DeliveryError]) -> DeliveryError:
-    """Return the one error for what all relays said: for good only if every one refuses for good."""
+def _renew(door: _Door) -> None:
+    """Read a relay's password and authorities anew: a person may have corrected the files since they did not do."""
+    relay = door.endpoint.relay
+    try:
+        door.endpoint = _resolve(relay, relay.name)
+    except ConfigError as error:
+        log.warning("mail relay's secrets can't be read anew", relay=relay.name, error=str(error))
+
+
+def _declined(door: _Door) -> DeliveryError:
+    if door.error is None or door.gate.state is GateState.PROBING:
+        return NoAnswerError(f"{door.endpoint.relay.name} is being tried")
+    return type(door.error)(str(door.error))  # not itself: each time it is raised its traceback would grow
+
+
+def _verdict(errors: list[DeliveryError], wait: float) -> DeliveryError:
+    """Return the one error for what all relays said: for good only if every one refuses for good.
+
+    `wait`: seconds until some relay may be tried.
+    """
     if not errors:
         return CredentialsError("no relay is configured: add a [[mail.relays]] to send mail")
-    if len(errors) == 1:
-        return errors[0]
+    verdict = errors[0] if len(errors) == 1 else _joined(errors)
+    if wait > 0.0 and isinstance(verdict, CredentialsError | NoAnswerError):
+        verdict.retry_after = wait
+    return verdict
+
+
+def _joined(errors: list[DeliveryError]) -> DeliveryError:
     told = "; ".join(dict.fromkeys(str(error) for error in errors))
     if all(isinstance(error, RejectedError) for error in errors):
         return RejectedError(told)

@@ -105,16 +105,22 @@ class GateSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackoffSettings:
-    """How long a delivery waits after a refusal: doubling from `first` to `cap`, with jitter."""
+    """How long a delivery waits after a refusal: doubling from `first` to `cap`, with jitter; and when it ends.
+
+    With these figures `budget` is five days: the least for which a mail must be tried (RFC 5321 4.5.4.1), and no peer
+    that is out of order over a weekend costs a delivery.
+    """
 
     first: Duration = Duration(5)
     cap: Duration = Duration(900)
-    budget: int = 12  # refusals without progress, then a person has to look
+    budget: int = 960  # refusals without progress, then a person has to look
+    copies: int = 12  # of a mail whose answer never came: each may be a duplicate in somebody's inbox
 
     def __post_init__(self) -> None:
         """Refuse figures that contradict each other."""
-        if self.budget < 1:
-            raise ValueError("budget: must be 1 or more")
+        for name in ("budget", "copies"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be 1 or more")
         if self.first <= 0 or self.first > self.cap:
             raise ValueError("first: must be more than nothing and no more than `cap`")
 

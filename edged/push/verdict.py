@@ -3,7 +3,8 @@
 | what came back                   | the delivery                       | its attempts | the destination's gate  |
 |----------------------------------|------------------------------------|--------------|-------------------------|
 | nothing                          | set aside, in memory               | unchanged    | one failure             |
-| nothing after all was sent       | put off                            | one more     | one failure             |
+| nobody was asked: all ways rest  | set aside, in memory               | unchanged    | closed for as long      |
+| nothing after all was sent       | put off; dead after so many copies | one more     | one failure             |
 | "come back in n s"               | set aside, in memory               | unchanged    | closed for n s          |
 | refused for now                  | put off; dead when the budget ends | one more     | one failure             |
 | refused for good                 | dead                               |              | it served               |
@@ -83,17 +84,19 @@ def judge(error: DeliveryError, delivery: Delivery, silences: int, settings: Pus
             verdict = Verdict(fate=Fate.DEAD, mark=Mark.SERVED)
         case OutrankedError():
             verdict = Verdict(fate=Fate.ASIDE, wait=_OUTRANKED, mark=Mark.NOTHING)
+        case DeliveryError(retry_after=float(pause)):
+            verdict = Verdict(fate=Fate.ASIDE, mark=Mark.CLOSED, pause=pause)
         case CredentialsError():
             verdict = Verdict(fate=Fate.ASIDE, mark=Mark.CLOSED, pause=settings.gate.credentials_pause)
-        case RefusedError() if error.retry_after is not None:
-            verdict = Verdict(fate=Fate.ASIDE, mark=Mark.CLOSED, pause=error.retry_after)
         case RefusedError() | PossiblySentError():
+            possibly = isinstance(error, PossiblySentError)
             spent = exhausted(backoff, delivery.attempts + 1)
+            spent = spent or (possibly and delivery.possibly_sent + 1 >= settings.backoff.copies)
             verdict = Verdict(
                 fate=Fate.DEAD if spent else Fate.LATER,
                 wait=0.0 if spent else delay(backoff, delivery.attempts + 1, rng),
                 mark=Mark.FAILED,
-                possibly=isinstance(error, PossiblySentError),
+                possibly=possibly,
             )
         case _:
             mark = Mark.SERVED if isinstance(error, UploadGoneError) else Mark.FAILED

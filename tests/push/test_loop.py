@@ -23,7 +23,7 @@ from edged.outbox.policy import Destinations
 from edged.outbox.store import Outbox, open_outbox
 from edged.push.loop import LaneWorker
 from edged.push.manifests import manifest_for
-from edged.push.settings import PushSettings
+from edged.push.settings import BackoffSettings, PushSettings
 from edged.push.targets.proof import unproven
 from edged.push.transfers import Transfers
 from edged.wire.receipt import Proof
@@ -97,7 +97,7 @@ class Scene:
             self.peer.deliver,
             outbox=self.outbox,
             transfers=self.transfers,
-            settings=PushSettings(),
+            settings=PushSettings(backoff=BackoffSettings(budget=12)),
             parallel=parallel,
             clock=self.clock,
             rng=Random(1),
