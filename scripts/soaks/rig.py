@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -29,13 +31,13 @@ from tests.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-    from pathlib import Path
 
     from scripts.soaks.oracle.receiver import Content
     from scripts.soaks.run import Run
     from tests.mailbox import Mailbox
 
 EDGED = (sys.executable, "-c", "from edged.cli import main; main()")
+SABOTAGED = (sys.executable, "-P", str(Path(__file__).with_name("sabotage.py")))  # for `Rig.sabotage`
 WATCHDOG = 15.0  # seconds; generous, for the machine may be busy
 SETTLE = 120.0  # seconds in which everything must be delivered once nothing is broken any more
 _THREADS = 64  # more than the device's pool of 32, its cameras and its libraries ever are together
@@ -84,6 +86,11 @@ class Rig:
     async def record(self, camera: str, seconds: float) -> str:
         """Record by hand, as `edged record CAMERA --for`; return the incident."""
         return str((await self.command("record", camera=camera, seconds=seconds))["incident"])
+
+    def sabotage(self, how: str, task: str = "") -> None:
+        """Have the saboteur in the device, started as SABOTAGED, do something: see scripts/soaks/sabotage.py."""
+        (self.folder / "sabotage").write_text(f"{how} {task}")
+        self.device.send(signal.SIGUSR1)
 
     async def heal(self) -> None:
         """End every fault that the rig knows."""
@@ -207,7 +214,7 @@ async def open_rig(
                 folder,
                 ready="edged runs",
                 watchdog=watchdog,
-                environment=environment,
+                environment={"SABOTAGE": str(folder / "sabotage"), **(environment or {})},
             ),
             receiver=Program(
                 "receiver",

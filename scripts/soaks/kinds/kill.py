@@ -1,4 +1,8 @@
-"""Kill: device and receiver ended at random moments, told to stop once and twice, hung; lines cut at random bytes."""
+"""Kill: device and receiver ended at random moments, told to stop once and twice, hung; lines cut at random bytes.
+
+A saboteur inside the device also wedges its loop, and has single tasks die, fall silent, turn deaf to cancellation or
+wait for a thread that never returns.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from edged.base.errors import EdgedError
-from scripts.soaks.rig import open_rig
+from scripts.soaks.rig import SABOTAGED, open_rig
 from scripts.soaks.tables import cameras
 
 if TYPE_CHECKING:
@@ -21,7 +25,22 @@ _ROUNDS = 8  # with the same folders
 _WATCHDOG = 4.0  # seconds; a hung device costs little more
 _CUT, _MUTE, _BY_HAND, _PATIENT, _SPARE = 0.5, 0.25, 0.5, 0.7, 0.5  # how often, of 1.0
 _BYTES = 30_000  # from now on a line is cut within so many
-_ENDS = ("kill device",) * 6 + ("kill receiver",) * 4 + ("kill both",) * 2 + ("term", "term twice", "term kill", "hang")
+_ENDS = {
+    "kill device": 8,
+    "kill receiver": 4,
+    "kill both": 3,
+    "term": 1,
+    "term twice": 1,
+    "term kill": 1,
+    "hang": 1,
+    "wedge": 1,
+    "sabotage": 4,
+}  # how often, in proportion
+_ORDERS = ("die", "silent", "deaf", "thread")
+_TASKS = (
+    *("capture cam1", "detect cam1", "record cam1", "alerts", "uploads", "link", "heartbeat"),
+    *("notices", "outbox", "watchdog", "lag"),
+)
 
 
 async def soak(run: Run) -> None:
@@ -32,10 +51,12 @@ async def soak(run: Run) -> None:
     while not over:
         fresh += 1
         table = {
-            "cameras": cameras(run.rng.choice((2, 3)), every=7.0),
+            "cameras": cameras(3, every=4.5, walk=1.5),
             "outbox": {"delete_after_proof": run.rng.random() < _SPARE},
         }
-        async with open_rig(run.folder / str(fresh), device_table=table, watchdog=_WATCHDOG) as rig:
+        async with open_rig(
+            run.folder / str(fresh), device_table=table, device_command=SABOTAGED, watchdog=_WATCHDOG
+        ) as rig:
             await rig.start()
             async for number in cycles:
                 over = run.is_over(number)
@@ -54,7 +75,7 @@ async def _break(rig: Rig, run: Run) -> None:
     if rng.random() < _BY_HAND:
         _record(rig, rng)
     await asyncio.sleep(rng.choice((0.05, 0.3, 1.0, 3.0)) * rng.uniform(0.2, 1.8))
-    how = rng.choice(_ENDS)
+    (how,) = rng.choices(tuple(_ENDS), tuple(_ENDS.values()))
     await _end(rig, how, rng)
     if rng.random() < _PATIENT:  # else the next one comes while they start
         await rig.start()
@@ -93,6 +114,12 @@ async def _end(rig: Rig, how: str, rng: Random) -> None:
         case "hang":
             await device.ready()
             device.send(signal.SIGSTOP)  # the watchdog finds it and ends it
+        case "wedge":
+            await device.ready()
+            rig.sabotage("wedge")
+        case "sabotage":
+            await device.ready()
+            rig.sabotage(rng.choice(_ORDERS), rng.choice(_TASKS))
         case _:
             await device.ready()
             device.send(signal.SIGTERM)
