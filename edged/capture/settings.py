@@ -75,7 +75,7 @@ class CameraSettings:
     keyframes: Duration = Duration(1)  # between key frames where edged encodes
     analysis_rate: float = 8.0  # frames a second that detection gets, at most
     open_timeout: Duration = Duration(5)
-    read_timeout: Duration = Duration(3)  # libav ends a silent read after about twice this
+    read_timeout: Duration = Duration(3)  # a silent read ends after about twice this, as libav does it
     reset: Path | None = None  # file written when opening anew did not help; a unit of the system acts on it
     health: HealthSettings = field(default_factory=HealthSettings)
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
@@ -120,6 +120,11 @@ class CameraSettings:
     def ends(self) -> bool:
         """Whether the source honestly ends: a file played once."""
         return self.is_file and not self.loop
+
+    @property
+    def patience(self) -> float:
+        """Seconds without a picture after which a read is given up, as long as libav waits for a silent network."""
+        return 2 * float(self.read_timeout)
 
     @property
     def has_sensor(self) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # H.264 first, for it is copied; then what every USB camera compresses to; then whatever it gives by itself
 _DEVICE_FORMATS = {"auto": ("h264", "mjpeg", ""), "h264": ("h264",), "mjpeg": ("mjpeg",), "raw": ("yuyv422",)}
+_NON_BLOCKING = "+4"  # AVFMT_FLAG_NONBLOCK, which has no name there: a hung device would keep a blocked read for ever
 _LATE = "500000"  # microseconds that UDP packets may be out of order
 
 
@@ -98,14 +99,19 @@ def _open_device(settings: CameraSettings, url: str) -> InputContainer:
     *others, last = _DEVICE_FORMATS[settings.format]
     for wanted in others:
         try:
-            return _input(av.open(url, format="v4l2", options=_device_options(settings, wanted)))
+            return _device(settings, url, wanted)
         except (av.error.InvalidDataError, av.error.ArgumentError):  # it does not offer this format
             continue
-    return _input(av.open(url, format="v4l2", options=_device_options(settings, last)))
+    return _device(settings, url, last)
+
+
+def _device(settings: CameraSettings, url: str, wanted: str) -> InputContainer:
+    options = _device_options(settings, wanted)
+    return _input(av.open(url, format="v4l2", options=options, timeout=float(settings.open_timeout)))
 
 
 def _device_options(settings: CameraSettings, wanted: str) -> dict[str, str]:
-    options = {"video_size": settings.size, "framerate": f"{settings.rate:g}"}
+    options = {"video_size": settings.size, "framerate": f"{settings.rate:g}", "fflags": _NON_BLOCKING}
     return options | ({"input_format": wanted} if wanted else {})
 
 

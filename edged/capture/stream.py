@@ -48,7 +48,7 @@ class StreamCamera:
         if self._source is None:
             raise CameraError(f"{display_name(self._settings.url)} is not open")
         track = track_for(self._name, self._source.stream, self._settings, self._timeline(), self._epochs)
-        demuxer = Demuxer(self._source, self._clock)
+        demuxer = Demuxer(self._source, self._clock, self._settings.patience)
         while True:
             for raw in demuxer.packets():
                 if self._substream is not None:

@@ -71,7 +71,7 @@ class SubStream:
         try:
             timeline = LiveTimeline(self._clock)
             track = track_for(self._camera, source.stream, self._settings, timeline, self._epochs)
-            for raw in Demuxer(source, self._clock).packets():
+            for raw in Demuxer(source, self._clock, self._settings.patience).packets():
                 if self._closed.is_set():
                     return
                 self._keep(item for item in track.feed(raw, analyse=True) if isinstance(item, Frame))
