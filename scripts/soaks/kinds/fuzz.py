@@ -1,0 +1,228 @@
+"""Fuzz: spoiled and made-up input on every port of a real device and receiver, from their peers, and in their parsers.
+
+Between the attacks good work goes on: incidents arrive, an upload of the attacker's own and a good request to each
+port must succeed. Bounded by the soak's time; the seed repeats the choices (not the clock's readings in signatures).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import subprocess
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from scripts.soaks.fuzzing import port, requests, watch
+from scripts.soaks.fuzzing.mutate import garbage, mutated
+from scripts.soaks.oracle.places import opened, rows
+from scripts.soaks.rig import EDGED, open_rig
+from scripts.soaks.tables import cameras
+
+if TYPE_CHECKING:
+    from scripts.soaks.fuzzing.port import Connect
+    from scripts.soaks.oracle.judge import Finding
+    from scripts.soaks.rig import Rig
+    from scripts.soaks.run import Run
+
+_CYCLES = 20  # attacks in a round
+_ROUNDS = 6  # with the same folders
+_BATCH = 40  # inputs of an attack
+_AT_ONCE = 8
+_LISTEN = 0.9  # how often the attacker waits for an answer
+_ATTACKER = "mallory"
+_COMMANDS = (
+    *(b'{"command": "outbox.list", "args": {}}\n', b'{"command": "outbox.show", "args": {"id": 1}}\n'),
+    *(b'{"command": "outbox.retry", "args": {"ids": [1]}}\n', b'{"command": "incidents.list", "args": {"limit": 5}}\n'),
+    *(
+        b'{"command": "incidents.show", "args": {"id": "x"}}\n',
+        b'{"command": "arm", "args": {"order": "auto", "camera": null}}\n',
+    ),
+    *(b'{"command": "record", "args": {"camera": "x", "seconds": 1}}\n', b'{"command": "status", "args": {}}\n'),
+    *(b'{"command": "enqueue", "args": {"paths": ["/nowhere"], "priority": null}}\n',),
+)
+
+
+async def soak(run: Run) -> None:
+    """Attack cycle by cycle; each round ends with the oracle, and some rounds with fresh folders."""
+    number, fresh, over = 0, 0, False
+    cycles = run.cycles()
+    while not over:
+        fresh += 1
+        table = {"cameras": cameras(2, every=20.0)}
+        async with open_rig(run.folder / str(fresh), device_table=table) as rig:
+            await rig.start()
+            field = await Field.open(rig, run)
+            async for number in cycles:
+                over = run.is_over(number)
+                await field.attack()
+                await field.look()
+                if number % _CYCLES == 0 or over:
+                    renew = number % (_CYCLES * _ROUNDS) == 0
+                    await field.withdraw()
+                    await rig.round(run, again=not over and not renew)
+                    if over or renew:
+                        break
+                    await field.know_starts()
+
+
+@dataclass(kw_only=True)
+class Field:
+    """A rig under attack: its ports, the attacker, and what was seen of both programs before."""
+
+    rig: Rig
+    run: Run
+    attacker: requests.Impostor
+    ground: watch.Ground
+    receiver_port: int
+    device_port: int = 0
+    starts: tuple[int, int] = (0, 0)
+
+    @classmethod
+    async def open(cls, rig: Rig, run: Run) -> Field:
+        """Make the attacker known to the receiver and note how everything stands."""
+        key = await asyncio.to_thread(_enrol, rig)
+        ground = watch.Ground(
+            root=rig.folder,
+            states=(rig.device_state, rig.receiver_state),
+            logs=(rig.device.log.name, rig.receiver.log.name),
+        )
+        await asyncio.to_thread(ground.remember)
+        attacker = requests.Impostor(name=_ATTACKER, key=key, rng=run.rng)
+        field = cls(rig=rig, run=run, attacker=attacker, ground=ground, receiver_port=rig.line.target)
+        await field.know_starts()
+        return field
+
+    async def know_starts(self) -> None:
+        """Note how often both were started, and where the device's page is now."""
+        self.starts = (self.rig.device.starts, self.rig.receiver.starts)
+        told = await self.rig.device.says("status page is up", self.rig.device.starts)
+        self.device_port = int(str(told["address"]).rpartition(":")[2])
+
+    async def attack(self) -> None:
+        """Spoil one kind of input, a batch of it."""
+        front = self.run.rng.choice((self._receiver, self._receiver, self._page, self._control))
+        await front()
+
+    async def look(self) -> None:
+        """Hold both programs to what must stay true, and do good work in between."""
+        rig, found = self.rig, []
+        for program, starts in zip((rig.device, rig.receiver), self.starts, strict=True):
+            found += watch.ended(program.name, program.starts, starts)
+            if program.running:
+                found += watch.grown(program.name, await asyncio.to_thread(watch.resident, program.pid))
+            found += watch.crashes(program.name, await program.events())
+        found += await asyncio.to_thread(self.ground.trespasses)
+        found += await self._good_work()
+        self.run.found(found)
+        self.starts = (rig.device.starts, rig.receiver.starts)
+
+    async def withdraw(self) -> None:
+        """Remove the attacker's unfinished uploads, so that what is left over is the programs' own."""
+        for location in await asyncio.to_thread(_unfinished, self.rig):
+            await port.asked(self._to_receiver, self.attacker.removal(location))
+
+    # ------------------------------------------------------------------------------------------------ the fronts
+
+    async def _receiver(self) -> None:
+        rng = self.run.rng
+        makers = (
+            lambda: mutated(rng, requests.good(rng, self.attacker), [requests.good(rng, None)]),
+            lambda: requests.made_up(rng, of_device=False),
+            self.attacker.signed_nonsense,
+            lambda: garbage(rng),
+        )
+        await self._batch("receiver", self._to_receiver, [rng.choice(makers)() for _ in range(_BATCH)])
+
+    async def _page(self) -> None:
+        rng = self.run.rng
+        makers = (
+            lambda: mutated(rng, requests.good(rng, None)),
+            lambda: requests.made_up(rng, of_device=True),
+            lambda: garbage(rng),
+        )
+        await self._batch("device's page", self._to_page, [rng.choice(makers)() for _ in range(_BATCH)])
+
+    async def _control(self) -> None:
+        rng = self.run.rng
+        lines = [mutated(rng, rng.choice(_COMMANDS), _COMMANDS) + b"\n" for _ in range(_BATCH)]
+        connect = partial(asyncio.open_unix_connection, self.rig.device_state / "control.sock")
+        await self._batch("control socket", connect, lines)
+
+    async def _batch(self, name: str, connect: Connect, inputs: list[bytes]) -> None:
+        rng = self.run.rng
+        listens = [rng.random() < _LISTEN for _ in inputs]
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(data: bytes, listen: bool) -> None:
+            async with gate:
+                with contextlib.suppress(OSError):  # that it takes no connection, good work will tell
+                    self.run.found(
+                        watch.blamed(name, data, port.failures(await port.thrown(connect, data, listen=listen)))
+                    )
+
+        await asyncio.gather(*map(one, inputs, listens))
+
+    # ------------------------------------------------------------------------------------------------ good work
+
+    async def _good_work(self) -> list[Finding]:
+        page = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        command = b'{"command": "status"}\n'
+        control = partial(asyncio.open_unix_connection, self.rig.device_state / "control.sock")
+        found = []
+        for name, connect, sent, good, end in (
+            ("device's page", self._to_page, page, b" 200 ", b"\r\n\r\n"),
+            ("control socket", control, command, b'"ok": true', b"\n"),
+        ):
+            try:
+                answer = await port.asked(connect, sent, end)
+            except (OSError, TimeoutError, asyncio.IncompleteReadError):
+                answer = b""
+            if good not in answer:
+                found.append(watch.unanswered(name, sent))
+        if not await self._uploads():
+            found.append(watch.unanswered("receiver", b"an upload"))
+        self.run.obliged(3)
+        return found
+
+    async def _uploads(self) -> bool:
+        """Upload a small document as a good device would; return whether it was proven."""
+        body = self.run.rng.randbytes(200)
+        try:
+            created = await port.asked(self._to_receiver, self.attacker.creation(body))
+            location = created.partition(b"Location: ")[2].partition(b"\r\n")[0].decode()
+            done = await port.asked(self._to_receiver, self.attacker.patch(location, "0", body))
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            return False
+        blob = hashlib.sha256(body).hexdigest()
+        stored = self.rig.receiver_state / "blobs" / blob[:2] / blob
+        return b"Edged-Receipt: " in done and await asyncio.to_thread(stored.is_file)
+
+    async def _to_receiver(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.receiver_port)
+
+    async def _to_page(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.device_port)
+
+
+def _enrol(rig: Rig) -> str:
+    """Make the attacker a device of the receiver; return its key."""
+    command = (
+        *EDGED,
+        "receive",
+        "device",
+        "add",
+        _ATTACKER,
+        "--replace",
+        "--config",
+        str(rig.folder / "receiver.toml"),
+    )
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _unfinished(rig: Rig) -> list[str]:
+    """Return the addresses of the attacker's uploads that are not whole."""
+    with opened(rig.receiver_state / "receiver.db") as connection:
+        begun = rows(connection, "SELECT id, owner FROM upload")
+    return [f"/files/{row['id']}" for row in begun if row["owner"] == _ATTACKER]
