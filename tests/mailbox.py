@@ -49,7 +49,9 @@ class Fault:
     reply: str = ""
     cut: bool = False
     stall: bool = False
+    kept: bool = False  # at DOT: the mail is taken all the same
     larger_than: int = 0  # only for mails of more bytes, as the client tells their SIZE
+    recipient: str = ""  # only for this address, as RCPT names it
 
     @property
     def name(self) -> str:
@@ -66,6 +68,7 @@ class Mailbox:
     faults: list[Fault] = field(default_factory=list)
     sessions: int = 0
     commands: list[str] = field(default_factory=list)
+    bare: list[str] = field(default_factory=list)  # the commands that came without TLS
     login: tuple[str, str] = ("", "")
     pause: float = 0.0  # seconds before a mail is acknowledged
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -90,19 +93,19 @@ class Mailbox:
     async def handle_DATA(self, server: _Server, session: Any, envelope: Any) -> str:  # noqa: N802 -- aiosmtpd's name
         """Keep the mail, as aiosmtpd's hook."""
         fault = server.fault("DOT")
-        if fault is not None:
-            return await server.act(fault)
-        await asyncio.sleep(self.pause)
-        await self.keep(
-            Mail(
-                sender=envelope.mail_from,
-                recipients=tuple(envelope.rcpt_tos),
-                raw=envelope.original_content,
-                tls=session.ssl is not None,
-                login=session.auth_data.login.decode() if session.auth_data else "",
+        if fault is None:
+            await asyncio.sleep(self.pause)
+        if fault is None or fault.kept:
+            await self.keep(
+                Mail(
+                    sender=envelope.mail_from,
+                    recipients=tuple(envelope.rcpt_tos),
+                    raw=envelope.original_content,
+                    tls=session.ssl is not None,
+                    login=session.auth_data.login.decode() if session.auth_data else "",
+                )
             )
-        )
-        return "250 2.0.0 kept"
+        return "250 2.0.0 kept" if fault is None else await server.act(fault)
 
     async def keep(self, mail: Mail) -> None:
         """Add a mail and wake who waits for it."""
@@ -119,10 +122,12 @@ class Mailbox:
 class _Server(SMTP):
     """aiosmtpd's server with faults before each command's own work."""
 
-    def __init__(self, mailbox: Mailbox, **options: Any) -> None:
+    def __init__(self, mailbox: Mailbox, *, is_implicit: bool, **options: Any) -> None:
         super().__init__(mailbox, hostname="mail.test", ident="test", timeout=60, **options)
         self._mailbox = mailbox
+        self._is_implicit = is_implicit
         self._size = 0
+        self._recipient = ""
         self._wire: asyncio.WriteTransport | None = None  # below any STARTTLS
 
     async def fail(self, stage: str) -> bool:
@@ -138,9 +143,14 @@ class _Server(SMTP):
     def fault(self, stage: str) -> Fault | None:
         """Return the first fault of `stage` that is meant for this mail."""
         for fault in self._mailbox.faults:
-            if fault.stage == stage and (self._size > fault.larger_than or not fault.larger_than):
+            if fault.stage == stage and self._is_meant(fault):
                 return fault
         return None
+
+    def _is_meant(self, fault: Fault) -> bool:
+        if fault.recipient and fault.recipient != self._recipient:
+            return False
+        return self._size > fault.larger_than or not fault.larger_than
 
     async def act(self, fault: Fault) -> str:
         """Return the wrong reply of `fault`, or cut the line, or never return."""
@@ -175,6 +185,8 @@ class _Server(SMTP):
 
     async def _staged(self, stage: str, arg: str, work: Callable[[str], Awaitable[None]]) -> None:
         await self._mailbox.note(stage)
+        if not (self._is_implicit or (self.session and self.session.ssl)):
+            self._mailbox.bare.append(stage)
         if not await self.fail(stage):
             await work(arg)
 
@@ -192,6 +204,7 @@ class _Server(SMTP):
         await self._staged("MAIL", arg, super().smtp_MAIL)
 
     async def smtp_RCPT(self, arg: str) -> None:  # noqa: N802
+        self._recipient = arg.partition("<")[2].partition(">")[0]
         await self._staged("RCPT", arg, super().smtp_RCPT)
 
     async def smtp_RSET(self, arg: str) -> None:  # noqa: N802
@@ -232,6 +245,7 @@ async def serve_mail(
             warnings.simplefilter("ignore")  # a login without STARTTLS is right where TLS comes first
             server = _Server(
                 mailbox,
+                is_implicit=implicit,
                 tls_context=None if implicit else tls,
                 authenticator=mailbox.authenticate,
                 auth_required=login is not None,

@@ -143,6 +143,22 @@ def store_twice(world: World) -> None:
     )
 
 
+def forget_held_back(world: World) -> None:
+    """An incident was held back for a summary that was never made."""
+    world.here("UPDATE incidents SET held = 'cooldown', notice = 'none'")
+
+
+def tell_wrong_number(world: World) -> None:
+    """A summary tells of fewer incidents than it stands for."""
+    notice = "SELECT 'n', 'summary', '', NULL, '', '[]', 2, 0, 0, id, 1 FROM boots LIMIT 1"
+    world.here(f"INSERT INTO notices {notice}")
+    alert = "SELECT min(id) FROM deliveries WHERE kind = 'alert'"
+    world.here(f"UPDATE deliveries SET subject = 'n', key = 'n.1' WHERE id = ({alert})")
+    recipients, _ = world.mails[0]
+    raw = b"Message-ID: <n.1@x>\r\nX-Edged-Kind: summary\r\nSubject: 1 more since 14:00\r\n\r\n"
+    world.mails.append((recipients, raw))
+
+
 def tell_twice(world: World) -> None:
     """A person is told of the same incident in another mail."""
     recipients, raw = world.mails[0]
@@ -220,6 +236,8 @@ def leave_blob(world: World) -> None:
         ("lost", lose_row),
         ("lost", lose_incident),
         ("lost", lose_mail),
+        ("lost", forget_held_back),
+        ("lost", tell_wrong_number),
         ("lost", delete_unproven),
         ("lost", delete_on_another_receipt),
         ("corrupt", shorten_blob),

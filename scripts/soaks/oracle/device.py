@@ -24,6 +24,7 @@ class Device:
     files: tuple[Row, ...] = ()
     deliveries: tuple[Row, ...] = ()
     notices: tuple[Row, ...] = ()
+    windows: tuple[Row, ...] = ()
     losses: tuple[Row, ...] = ()
     gaps: tuple[Row, ...] = ()
     strays: tuple[str, ...] = ()  # files that no row and no custom explains
@@ -46,6 +47,7 @@ def look(root: Path, *, running: bool = False) -> Device:
         files=held,
         deliveries=tables["deliveries"],
         notices=tables["notices"],
+        windows=tables["windows"],
         losses=tables["losses"],
         gaps=tables["gaps"],
         strays=_strays(paths, held, _CUSTOMARY | {"control.sock"} if running else _CUSTOMARY),
@@ -53,7 +55,7 @@ def look(root: Path, *, running: bool = False) -> Device:
     )
 
 
-_TABLES = ("incidents", "files", "deliveries", "notices", "losses", "gaps")
+_TABLES = ("incidents", "files", "deliveries", "notices", "windows", "losses", "gaps")
 
 
 def _strays(paths: frozenset[Path], held: tuple[Row, ...], customary: set[str]) -> tuple[str, ...]:

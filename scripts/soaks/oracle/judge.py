@@ -49,6 +49,7 @@ def judge(promises: Promises, device: Device, receiver: Receiver, mails: Sequenc
             law.seconds(),
             law.deletions(),
             law.alerts(),
+            law.counts(),
             law.twice(),
             law.mails_again(),
             law.left_over(),
@@ -152,6 +153,25 @@ class _Law:
                 if not self._was_sent(delivery, sent):
                     text = f"{delivery['destination']} was not told the {notice['kind']} notice {notice['id']}"
                     yield _lost(f"notice {delivery['key']}", text)
+
+    def counts(self) -> Iterator[Finding]:
+        """Each incident that was held back is counted in one summary, or will be when its window ends."""
+        # without a notice: found again after the database was lost, told by number
+        held = _by((row for row in self._incidents.values() if row["held"] and row["notice"]), "notice")
+        ends = {row["id"]: row["count"] for row in self._device.notices}
+        open_yet = {row["notice"] for row in self._device.windows}
+        for summary, incidents in held.items():
+            told = ends.get(summary, len(incidents) if summary in open_yet else 0)
+            if told != len(incidents):
+                text = f"{len(incidents)} incidents were held back for the summary {summary}, which counts {told}"
+                yield _lost(f"count {summary}", text)
+        counts = {mail.message_id[1:].partition("@")[0]: mail.count for mail in self._mails if mail.kind == "summary"}
+        for notice in self._device.notices:
+            for delivery in self._of.get(notice["id"], ()):
+                told = counts.get(delivery["key"], notice["count"])
+                if told != notice["count"]:
+                    text = f"the summary {delivery['key']} told of {told} incidents instead of {notice['count']}"
+                    yield _lost(f"told count {delivery['key']}", text)
 
     def twice(self) -> Iterator[Finding]:
         """Each file, and each telling of an incident, is there once."""

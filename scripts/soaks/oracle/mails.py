@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import email
 import email.policy
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_COUNTED = re.compile(r"(\d+) more since ")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mail:
-    """One mail as a person got it; `incidents` are those that it tells, by id."""
+    """One mail as a person got it; `incidents` are those that it tells by id, `count` those by their number alone."""
 
     message_id: str
     recipient: str
     kind: str
     incidents: tuple[str, ...]
+    count: int = 0
 
 
 def read(taken: Iterable[tuple[Iterable[str], bytes]]) -> tuple[Mail, ...]:
@@ -33,4 +37,10 @@ def _mail(recipient: str, raw: bytes) -> Mail:
         recipient=recipient,
         kind=str(message["X-Edged-Kind"] or ""),
         incidents=tuple(str(message["X-Edged-Incident"] or "").replace(",", " ").split()),
+        count=_count(str(message["Subject"] or "")),
     )
+
+
+def _count(subject: str) -> int:
+    found = _COUNTED.match(subject)
+    return int(found[1]) if found else 0
