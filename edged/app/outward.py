@@ -182,8 +182,8 @@ class Outward:
     def hasten(self, *, asked: bool = False) -> None:
         """Try everything again at once; `asked` by a person also what was refused for its key or password."""
         self.mailer.hasten(corrected=asked)
-        self.alerts.hasten()
-        self.uploads.hasten()
+        self.alerts.hasten(overrule=True)  # the relays' own gates decide
+        self.uploads.hasten(overrule=asked)
 
     async def close(self) -> None:
         """Let go of connections and threads."""

@@ -39,6 +39,7 @@ class Gate:
         self._succeeded = 0
         self._until = 0.0
         self._probe_out = False
+        self._paused = False
 
     def admit(self, now: float) -> bool:
         """Return whether a request may go now; True while probing takes the one place."""
@@ -77,16 +78,22 @@ class Gate:
         self._probe_out = False
         self.reason = reason
         self._close(now, seconds)
+        self._paused = True
 
     def cancel(self) -> None:
         """Give back the place of a request that was cancelled."""
         self._probe_out = False
 
-    def hasten(self) -> None:
-        """Let a probe through at once: the link has just come back."""
-        self._until = 0.0
+    def hasten(self, *, overrule: bool = True) -> None:
+        """Let a probe through at once: the link has just come back.
+
+        Without `overrule` only where failures closed the gate: what the peer itself said does not change with the link.
+        """
+        if overrule or not self._paused:
+            self._until = 0.0
 
     def _close(self, now: float, seconds: float) -> None:
         self.state = GateState.DOWN
         self._until = now + seconds
         self._failed = 0
+        self._paused = False

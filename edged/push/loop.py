@@ -97,11 +97,14 @@ class LaneWorker:
             await self._attempt(delivery, pulse)
         pulse.beat()
 
-    def hasten(self, destination: str | None = None) -> None:
-        """Try again at once what was set aside, for `destination` or all: the line has come back."""
+    def hasten(self, destination: str | None = None, *, overrule: bool = False) -> None:
+        """Try again at once what was set aside, for `destination` or all: the line has come back.
+
+        With `overrule` also where the peer asked to be left alone or refused the key: a person wants it so.
+        """
         for name, gate in self.gates.items():
             if destination in {None, name}:
-                gate.hasten()
+                gate.hasten(overrule=overrule)
         self._aside.clear()
         for work in self._work:
             work.set()

@@ -107,3 +107,16 @@ class GateMachine(RuleBasedStateMachine):
 
 
 TestGateMachine = GateMachine.TestCase
+
+
+def test_a_pause_that_the_peer_asked_for_outlives_the_links_return() -> None:
+    """Only a person overrules "come back in n s" or a refused key; what failures closed opens with the link."""
+    gate = Gate(GateFigures(failures=1))
+    gate.pause(100.0, 700.0, "busy")
+    gate.hasten(overrule=False)
+    assert gate.wait(101.0) == 699.0
+    gate.hasten()
+    assert gate.admit(101.0)
+    gate.fail(102.0, "no answer")
+    gate.hasten(overrule=False)
+    assert gate.admit(102.0)
