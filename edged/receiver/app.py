@@ -168,6 +168,8 @@ async def _build(config: ReceiverConfig, assets: Assets, clock: Clock, stack: co
     except OSError as error:
         raise EdgedError(f"{error.filename or config.state} can't be used: {error.strerror}; see state") from error
     stack.enter_context(hold(vault.lock))
+    await asyncio.to_thread(vault.remove_halves)
+    stack.push_async_callback(asyncio.to_thread, vault.remove_halves)  # a copy that the stop breaks off
     store, anew = await open_sound(vault, clock)
     stack.push_async_callback(store.database.close)
     registry = Registry(store.database)

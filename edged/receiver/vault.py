@@ -45,6 +45,11 @@ class Vault:
         self.database.touch(mode=0o600)
         self.database.chmod(0o600)  # it holds the devices' keys
 
+    def remove_halves(self) -> None:
+        """Remove a copy of the database that was broken off, by a power cut or a stop; only under the lock."""
+        for path in self.root.glob(f"{self.copy.name}.new*"):
+            path.unlink()
+
     def free(self) -> int:
         """Return the bytes that may still be written."""
         return shutil.disk_usage(self.root).free
