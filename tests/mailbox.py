@@ -42,6 +42,8 @@ class Mail:
 class Fault:
     """What happens at `stage`: a `reply` instead of the right one, or the line is `cut` or goes silent (`stall`).
 
+    With `reply` and `cut` the relay hangs up after its reply.
+
     Stages: GREETING, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, BODY (in its middle), DOT (all was received), RSET.
     """
 
@@ -135,7 +137,9 @@ class _Server(SMTP):
         fault = self.fault(stage)
         if fault is None:
             return False
-        await self.push(await self.act(fault))
+        reply = await self.act(fault)
+        if not fault.cut:
+            await self.push(reply)
         if fault.reply.startswith("421"):
             self.abort()
         return True
@@ -156,7 +160,11 @@ class _Server(SMTP):
         """Return the wrong reply of `fault`, or cut the line, or never return."""
         if fault.stall:
             await asyncio.Event().wait()
-        if fault.cut:
+        if fault.cut and fault.reply:
+            await self.push(fault.reply)
+            assert self.transport is not None
+            self.transport.close()
+        elif fault.cut:
             self.abort()
         return fault.reply
 

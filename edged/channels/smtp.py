@@ -166,8 +166,15 @@ class Mailer:
             smaller = await asyncio.to_thread(mime.without_pictures, message)
             if smaller is None:
                 raise
-        await session.start_anew()
-        answer = await session.transfer(smaller, sender=self._sender, recipient=recipient, before_dot=before_dot)
+        try:
+            await session.start_anew()
+        except DeliveryError:  # it hung up on what it refused
+            async with open_session(door.endpoint, self._settings, self._clock, self._make_socket) as another:
+                answer = await another.transfer(
+                    smaller, sender=self._sender, recipient=recipient, before_dot=before_dot
+                )
+        else:
+            answer = await session.transfer(smaller, sender=self._sender, recipient=recipient, before_dot=before_dot)
         return Accepted(relay=name, answer=answer, size=len(smaller), stripped=True)
 
     def _rest(self, door: _Door, error: DeliveryError) -> None:
