@@ -50,6 +50,16 @@ class Packet:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Sensor:
+    """What a camera's sensor tells with a picture; None for what it does not know."""
+
+    lux: float | None = None  # how bright the scene is
+    exposure: float | None = None  # seconds
+    gain: float | None = None  # analogue, 1 is none
+    temperature: float | None = None  # degrees Celsius
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Frame:
     """A small luma picture for analysis: `luma` is uint8, shape (height, width), read-only."""
 
@@ -58,6 +68,7 @@ class Frame:
     pts: int
     mono: float
     luma: NDArray[np.uint8]
+    sensor: Sensor | None = None  # of backends that tell
 
 
 class Sign(StrEnum):

@@ -17,12 +17,13 @@ import numpy as np
 from edged.base.errors import CameraError
 from edged.capture.analysis import Picker, analysis_size, shrink
 from edged.capture.parameters import parameter_sets
+from edged.capture.pisettings import controls, unknown
 from edged.capture.settings import parse_size
 from edged.capture.timeline import LiveTimeline
-from edged.model import Frame, Packet, StreamInfo
+from edged.model import Frame, Packet, Sensor, StreamInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from edged.base.clock import Clock
     from edged.capture.settings import CameraSettings
@@ -67,14 +68,14 @@ class PiCamera:
     def open(self) -> None:
         """Configure and start sensor and encoder; CameraError says why they can't be."""
         try:
-            picamera2, encoders = self._load("picamera2"), self._load("picamera2.encoders")
-            outputs = self._load("picamera2.outputs")
+            picamera2 = self._load("picamera2")
         except ImportError:
             raise CameraError(_MISSING) from None
+        number = int(self._settings.url or 0)
         try:
-            self._start(picamera2, encoders, outputs)
-        except IndexError:
-            raise CameraError(f"there is no Pi camera {self._settings.url or 0}; see: rpicam-hello --list") from None
+            if number >= len(picamera2.Picamera2.global_camera_info()):
+                raise CameraError(f"there is no Pi camera {number}; see: rpicam-hello --list-cameras")
+            self._start(picamera2.Picamera2(number, tuning=self._tuning()))
         except (RuntimeError, OSError, TimeoutError) as error:
             raise CameraError(f"the Pi camera can't be started: {error}") from error
 
@@ -106,27 +107,40 @@ class PiCamera:
                 camera.stop_encoder()
         camera.close()
 
-    def _start(self, picamera2: Any, encoders: Any, outputs: Any) -> None:
-        settings = self._settings
+    def _tuning(self) -> str | None:
+        path = self._settings.pi.tuning
+        if path is not None and not path.is_file():
+            raise CameraError(f"there is no tuning file {path}; correct or leave out `tuning`")
+        return None if path is None else str(path)
+
+    def _start(self, camera: Any) -> None:
+        settings, self._camera = self._settings, camera
         width, height = parse_size(settings.size)
         small = tuple(side & ~1 for side in analysis_size(width, height))
-        self._camera = camera = picamera2.Picamera2(int(settings.url or 0))
-        duration = round(_MICRO / settings.rate)
+        hflip, vflip = settings.pi.mirrored
         camera.configure(
             camera.create_video_configuration(
                 main={"size": (width, height), "format": "YUV420"},
                 lores={"size": small, "format": "YUV420"},
-                controls={"FrameDurationLimits": (duration, duration)},
+                controls=self._controls(camera.camera_controls),
+                transform=self._load("libcamera").Transform(hflip=hflip, vflip=vflip),
             )
         )
-        self._encoder = encoders.H264Encoder(
+        self._encoder = self._load("picamera2.encoders").H264Encoder(
             bitrate=round(settings.bitrate * 8),
             repeat=True,  # parameter sets at each key frame
             iperiod=max(1, round(settings.rate * settings.keyframes)),
             framerate=round(settings.rate),
         )
         camera.start()
-        camera.start_encoder(self._encoder, _output(outputs.Output, self._encoded), name="main")
+        output = _output(self._load("picamera2.outputs").Output, self._encoded)
+        camera.start_encoder(self._encoder, output, name="main")
+
+    def _controls(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        told = controls(self._settings.pi, self._settings.rate)
+        if lacking := unknown(told, self._settings.pi, known):
+            raise CameraError(f"the sensor lacks {', '.join(lacking)}; see [cameras.{self._name}.pi]")
+        return {name: value for name, value in told.items() if name in known}
 
     def _next(self) -> _Encoded:
         try:
@@ -141,13 +155,16 @@ class PiCamera:
         except TimeoutError:
             raise CameraError(f"the Pi camera gave no picture for {self._settings.read_timeout:g} s") from None
         try:
-            taken = int(request.get_metadata()["SensorTimestamp"] / 1000)
+            metadata = request.get_metadata()
+            taken = int(metadata["SensorTimestamp"] / 1000)
             width, height = request.config["lores"]["size"]
             luma = np.asarray(request.make_array("lores"), dtype=np.uint8)[:height, :width]
         finally:
             request.release()
         pts = taken - (self._encoder.firsttimestamp or taken)
-        return Frame(camera=self._name, epoch=epoch, pts=pts, mono=timeline.at(pts / _MICRO), luma=shrink(luma))
+        mono = timeline.at(pts / _MICRO)
+        sensor = _sensor(metadata)
+        return Frame(camera=self._name, epoch=epoch, pts=pts, mono=mono, luma=shrink(luma), sensor=sensor)
 
     def _packet(self, info: StreamInfo, encoded: _Encoded, mono: float) -> Packet:
         return Packet(
@@ -172,6 +189,16 @@ class PiCamera:
             time_base=Fraction(1, _MICRO),
             rate=self._settings.rate,
         )
+
+
+def _sensor(metadata: Mapping[str, Any]) -> Sensor:
+    exposure = metadata.get("ExposureTime")
+    return Sensor(
+        lux=metadata.get("Lux"),
+        exposure=None if exposure is None else exposure / _MICRO,
+        gain=metadata.get("AnalogueGain"),
+        temperature=metadata.get("SensorTemperature"),
+    )
 
 
 def _output(base: Any, encoded: queue.Queue[_Encoded]) -> Any:

@@ -8,6 +8,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from edged.base.config import Duration, Rate, Secret
+from edged.capture.pisettings import PiSettings
 
 _MOST_PIXELS = 8192  # a side; beyond it is no camera but a mistake
 _HIGHEST_RATE = 120.0
@@ -79,6 +80,7 @@ class CameraSettings:
     reset: Path | None = None  # file written when opening anew did not help; a unit of the system acts on it
     health: HealthSettings = field(default_factory=HealthSettings)
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
+    pi: PiSettings = field(default_factory=PiSettings)
 
     def __post_init__(self) -> None:
         """Refuse what can't work; ValueError names the key and never shows the URL."""
@@ -90,8 +92,6 @@ class CameraSettings:
             raise ValueError('substream: only a camera with source = "stream" has one')
         if self.password is not None and not _user(self.url):
             raise ValueError("password: the url names no user; write it like rtsp://USER@HOST/PATH")
-        if self.source == "picamera" and not (self.url == "" or self.url.isdecimal()):
-            raise ValueError('url: of a picamera is the number of its sensor, or left out for the first: url = "1"')
         parse_size(self.size)
         _in_range("rate", self.rate, 1.0, _HIGHEST_RATE)
         _in_range("analysis_rate", self.analysis_rate, 1.0, _HIGHEST_RATE)
@@ -103,8 +103,17 @@ class CameraSettings:
             raise ValueError('speed: only a file or a synthetic camera can be read at "full" speed')
         if self.source != "synthetic" and self.synthetic != SyntheticSettings():
             raise ValueError('synthetic: only a camera with source = "synthetic" draws a scene')
+        self._check_pi()
         if self.loop and not self.is_file:
             raise ValueError("loop: only a file begins again at its end")
+
+    def _check_pi(self) -> None:
+        if self.source == "picamera" and not (self.url == "" or self.url.isdecimal()):
+            raise ValueError('url: of a picamera is the number of its sensor, or left out for the first: url = "1"')
+        if self.source != "picamera" and self.pi != PiSettings():
+            raise ValueError('pi: only a camera with source = "picamera" has a sensor of the Pi')
+        if self.pi.night_rate > self.rate:
+            raise ValueError("pi: night_rate must not be above `rate`")
 
     @property
     def is_device(self) -> bool:

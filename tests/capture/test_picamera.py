@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import queue
 from itertools import count, islice
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,13 +12,33 @@ import pytest
 from edged.base.config import Duration
 from edged.base.errors import CameraError
 from edged.capture.picamera import PiCamera
+from edged.capture.pisettings import PiSettings
 from edged.capture.settings import CameraSettings
-from edged.model import Frame, Packet
+from edged.model import Frame, Packet, Sensor
 from tests.capture.clips import StepClock
 
 SETS = b"\0\0\0\1\x67AB\0\0\0\1\x68C"
 BOOT = 77_000_000  # microseconds: the sensor's clock at the first picture
 STRIDE = 384  # bytes in a line of the small stream, more than its width
+
+
+class _Class:
+    """The class Picamera2: one sensor is connected, and calling it opens that."""
+
+    def __init__(self, pi: FakePi) -> None:
+        self._pi = pi
+
+    def __call__(self, camera_num: int = 0, *, tuning: str | None = None) -> FakePi:
+        """Open the sensor."""
+        if self._pi.busy:
+            raise RuntimeError("Failed to acquire camera: Device or resource busy")
+        assert camera_num == 0
+        self._pi.tuning = tuning
+        return self._pi
+
+    def global_camera_info(self) -> list[dict[str, Any]]:
+        """List the sensors."""
+        return [{"Num": 0}]
 
 
 class FakePi:
@@ -30,11 +51,17 @@ class FakePi:
         self.output: Any = None
         self.requests: queue.Queue[int] = queue.Queue()
         self.released = 0
+        self.busy = False
+        self.tuning: str | None = None
+        self.camera_controls = dict.fromkeys(
+            ["FrameDurationLimits", "ExposureTime", "AnalogueGain", "AwbMode"], (0, 1, 0)
+        )
 
     def load(self, name: str) -> Any:
         """Stand in for import_module."""
         return {
-            "picamera2": SimpleNamespace(Picamera2=self._open),
+            "libcamera": SimpleNamespace(Transform=lambda *, hflip, vflip: (hflip, vflip)),
+            "picamera2": SimpleNamespace(Picamera2=_Class(self)),
             "picamera2.encoders": SimpleNamespace(H264Encoder=self._make_encoder),
             "picamera2.outputs": SimpleNamespace(Output=object),
         }[name]
@@ -77,7 +104,7 @@ class FakePi:
         luma = np.full((270, STRIDE), 90, np.uint8)
         luma[:, 320:] = 255  # what lies between the lines
         return SimpleNamespace(
-            get_metadata=lambda: {"SensorTimestamp": (BOOT + at) * 1000 + 321},
+            get_metadata=lambda: {"SensorTimestamp": (BOOT + at) * 1000 + 321, "Lux": 88.0, "ExposureTime": 20_000},
             config=self.config,
             make_array=lambda _: luma,
             release=self._release,
@@ -97,11 +124,6 @@ class FakePi:
 
     def _release(self) -> None:
         self.released += 1
-
-    def _open(self, number: int) -> FakePi:
-        if number > 0:
-            raise IndexError("list index out of range")
-        return self
 
     def _make_encoder(self, **options: Any) -> Any:
         return SimpleNamespace(firsttimestamp=None, **options)
@@ -126,6 +148,7 @@ def test_packets_and_frames_of_a_picture_have_the_same_stamp() -> None:
     assert [packet.pts for packet in packets] == [0, 100_000, 200_000, 300_000]
     assert [packet.key for packet in packets] == [True, False, True, False]
     assert [(frame.pts, frame.mono) for frame in frames] == [(packet.pts, packet.mono) for packet in packets]
+    assert {frame.sensor for frame in frames} == {Sensor(lux=88.0, exposure=0.02)}
     info = packets[0].stream
     assert {packet.stream.epoch for packet in packets} == {1}
     assert (info.codec, info.extradata, info.width, info.height) == ("h264", SETS, 1280, 720)
@@ -141,12 +164,56 @@ def test_the_camera_is_asked_for_what_the_settings_say() -> None:
     assert pi.config["main"] == {"size": (1920, 1080), "format": "YUV420"}
     assert pi.config["lores"] == {"size": (320, 180), "format": "YUV420"}
     assert pi.config["controls"] == {"FrameDurationLimits": (50_000, 50_000)}
+    assert pi.config["transform"] == (False, False)
+    assert pi.tuning is None
     assert (pi.encoder.bitrate, pi.encoder.iperiod, pi.encoder.framerate, pi.encoder.repeat) == (
         4_000_000,
         40,
         20,
         True,
     )
+
+
+def test_the_sensor_is_asked_for_what_its_section_says(tmp_path: Path) -> None:
+    """Exposure, gain, white balance, the way it hangs and its tuning file reach picamera2."""
+    (tmp_path / "noir.json").write_text("{}")
+    pi = FakePi()
+    asked = PiSettings(
+        rotation=180, hflip=True, shutter=Duration(0.02), gain=2.0, white="daylight", tuning=tmp_path / "noir.json"
+    )
+    camera(pi, CameraSettings(source="picamera", rate=10.0, pi=asked)).open()
+    assert pi.config["controls"] == {
+        "FrameDurationLimits": (100_000, 100_000),
+        "ExposureTime": 20_000,
+        "AnalogueGain": 2.0,
+        "AwbMode": 5,
+    }
+    assert pi.config["transform"] == (False, True)
+    assert pi.tuning == str(tmp_path / "noir.json")
+
+
+@pytest.mark.parametrize(
+    ("asked", "word"),
+    [
+        (PiSettings(focus="manual", distance=2.0), "lacks AfMode, LensPosition"),
+        (PiSettings(hdr="single"), "lacks HdrMode"),
+        (PiSettings(tuning=Path("/nowhere.json")), "no tuning file /nowhere.json"),
+    ],
+)
+def test_what_the_sensor_lacks_is_refused(asked: PiSettings, word: str) -> None:
+    """A setting that would do nothing is told when the camera is opened."""
+    mine = camera(FakePi(), CameraSettings(source="picamera", pi=asked))
+    with pytest.raises(CameraError, match=word):
+        mine.open()
+    mine.close()
+
+
+def test_a_camera_in_use_is_told_as_such() -> None:
+    """What libcamera says of another program's camera is passed on."""
+    pi = FakePi()
+    pi.busy = True
+    with pytest.raises(CameraError, match="can't be started: Failed to acquire camera: Device or resource busy"):
+        camera(pi).open()
 
 
 def test_packets_before_the_first_parameter_sets_are_left_out() -> None:
