@@ -93,6 +93,8 @@ def _network_options(settings: CameraSettings, url: str) -> Iterator[tuple[str, 
         yield "rtsp_transport", settings.transport
         yield "allowed_media_types", "video"
         yield "max_delay", _LATE
+    else:
+        yield "merge_pmt_versions", "1"  # MPEG-TS: a stream that changes stays the stream that is read
 
 
 def _open_device(settings: CameraSettings, url: str) -> InputContainer:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 _BACK = 1.0  # seconds that a stamp may step back before it counts as a jump of the source's clock
 _AHEAD = 10.0  # seconds that it may run ahead of its arrival
+_STANDS = 1.0  # seconds of arrivals for which stamps may fail to rise before they count as a clock that stands
 _LONGEST = 10.0  # seconds that one picture may last; files write a hole between pictures that way
 
 
@@ -33,11 +34,16 @@ class Stamper:
         self._last: Stamps | None = None
         self._end = 0  # of the picture shown last
         self._arrived = 0.0
+        self._rose = 0.0  # arrival of the newest packet whose decoding time was after all before it
 
     def stamp(self, pts: int | None, dts: int | None, duration: int | None, arrived: float) -> Stamps:
         """Return the stamps of the packet that arrived at `arrived` (seconds on any steady clock)."""
         length = duration if duration is not None and 0 < duration <= _LONGEST * self._second else self._usual
-        shown, decoded = self._first(pts, dts) if self._last is None else self._next(pts, dts, self._last, arrived)
+        if self._last is None:
+            self._rose = arrived
+            shown, decoded = self._first(pts, dts)
+        else:
+            shown, decoded = self._next(pts, dts, self._last, arrived)
         self._last = Stamps(pts=max(shown, decoded), dts=decoded, duration=length)
         self._arrived = arrived
         self._end = max(self._end, self._last.pts + length)
@@ -56,11 +62,26 @@ class Stamper:
         if known is not None:
             self._join(known, last, arrived)
         usual = last.dts + last.duration
-        decoded = max(dts + self._shift if dts is not None else usual, last.dts + 1)
+        decoded = dts + self._shift if dts is not None else usual
+        if decoded <= last.dts:
+            decoded = self._standing(decoded, last, arrived)
+        else:
+            self._rose = arrived
         shown = pts + self._shift if pts is not None else decoded
         if dts is None:
             decoded = max(min(decoded, shown), last.dts + 1)
         return shown, decoded
+
+    def _standing(self, decoded: int, last: Stamps, arrived: float) -> int:
+        """Return the decoding time of a packet whose stamp did not rise: the time that has passed counts instead.
+
+        Soon the stamps may go on from where they were; a clock that stands for longer is taken up where it stands.
+        """
+        passed = last.dts + max(1, round((arrived - self._arrived) * self._second))
+        if arrived - self._rose > _STANDS:
+            self._shift += passed - decoded
+            self._rose = arrived
+        return passed
 
     def _join(self, known: int, last: Stamps, arrived: float) -> None:
         """Shift the source's stamps so that a jump of its clock leaves only the time that has really passed."""

@@ -11,7 +11,7 @@ from edged.base.errors import CameraError
 from edged.capture.analysis import Picker, shrink
 from edged.capture.decoder import LumaDecoder, luma_plane, picture_size
 from edged.capture.encoder import Encoder, planar, ticks
-from edged.capture.parameters import parameter_sets
+from edged.capture.parameters import is_foreign, parameter_sets
 from edged.model import Frame, Packet, StreamInfo
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edged.capture.settings import CameraSettings
     from edged.capture.timeline import Timeline
 
+_FOREIGN = 5  # packets in a row of another codec: damage is not that consistent
 _DAMAGED = 100  # packets in a row that can't be decoded: this is no video
 
 
@@ -63,11 +64,14 @@ class Copy:
         self._rate = float(stream.average_rate or 0)
         self._decoder = LumaDecoder(camera, stream, timeline, settings.analysis_rate)
         self._sets = b""
+        self._foreign = 0
         self._info = self._describe(stream.codec_context.extradata or b"")
 
     def feed(self, raw: RawPacket[VideoStream], *, analyse: bool) -> Iterator[Packet | Frame]:
-        """Yield the packet, and the frames that become due with it."""
+        """Yield the packet, and the frames that become due with it; CameraError when the camera changed its codec."""
         data = bytes(raw)
+        if self._is_foreign(data):
+            return
         if raw.is_keyframe:
             self._look_for_change(raw, data)
         pts, dts = raw.pts or 0, raw.dts or 0
@@ -82,6 +86,16 @@ class Copy:
     def drain(self) -> Iterator[Packet | Frame]:
         """Yield the frames that the decoder still holds."""
         yield from self._decoder.drain(self._info.epoch)
+
+    def _is_foreign(self, data: bytes) -> bool:
+        """Return whether the packet is of no use to a decoder of this stream."""
+        if not is_foreign(self._codec, data):
+            self._foreign = 0
+            return False
+        self._foreign += 1
+        if self._foreign >= _FOREIGN:
+            raise CameraError(f"the camera no longer sends {self._codec}")
+        return True
 
     def _look_for_change(self, raw: RawPacket[VideoStream], data: bytes) -> None:
         """Begin a new epoch when the parameter sets at a key frame are others than before."""

@@ -78,6 +78,25 @@ def test_a_loop_goes_on_where_the_last_picture_ended() -> None:
     assert [b.dts - a.dts for a, b in zip(first, second, strict=True)] == [400] * 4
 
 
+def test_a_clock_that_stands_still_leaves_the_time_that_passed() -> None:
+    """Pictures with the same stamp for ten seconds last ten seconds, and go on from there when the clock goes again."""
+    mine = stamper()
+    mine.stamp(0, 0, 100, arrived=10.0)
+    standing = [mine.stamp(5000, 5000, 100, arrived=10.1 + 0.1 * i).dts for i in range(101)]
+    assert standing[0] == 5000
+    assert standing[-1] == 15_000
+    assert mine.stamp(5100, 5100, 100, arrived=20.2).dts == 15_100
+    assert mine.stamp(5200, 5200, 100, arrived=20.3).dts == 15_200
+
+
+def test_a_clock_that_steps_back_a_little_is_waited_for() -> None:
+    """Half a second back, again and again, and each time on from there: time neither stands nor runs ahead."""
+    mine = stamper()
+    sent = [100 * i - 500 * (i // 5 % 2) for i in range(100)]
+    out = [mine.stamp(at, at, 100, arrived=0.1 * i) for i, at in enumerate(sent)]
+    assert all(abs(stamps.pts - 100 * i) <= 500 for i, stamps in enumerate(out))
+
+
 stamps = st.none() | st.integers(-(2**40), 2**40)
 
 
