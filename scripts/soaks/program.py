@@ -117,7 +117,7 @@ class Program:
         if number in _ENDING:
             self._up.clear()  # so that `ready` waits for the next one
         with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
+            os.kill(self._process.pid, number)  # Popen's own way would reap the child before asyncio does
         return True
 
     def kill(self) -> bool:
@@ -227,7 +227,7 @@ class Program:
             self._down_since = time.monotonic()
             watch.cancel()
             if self._process.returncode is None:
-                self._process.kill()
+                self.kill()
                 await self._process.wait()
 
     @contextlib.asynccontextmanager

@@ -167,7 +167,7 @@ class Field:
     # ------------------------------------------------------------------------------------------------ good work
 
     async def _good_work(self) -> list[Finding]:
-        page = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        page = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         command = b'{"command": "status"}\n'
         control = partial(asyncio.open_unix_connection, self.rig.device_state / "control.sock")
         found = []

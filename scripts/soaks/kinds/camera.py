@@ -1,0 +1,195 @@
+"""Camera: three that break in every way that cameras do, beside one that must not notice; the gap ledger to the second."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from edged.base.clock import SystemClock
+from scripts.soaks.oracle import device, pictures
+from scripts.soaks.oracle.judge import Finding
+from scripts.soaks.program import SoakError
+from scripts.soaks.rig import open_rig
+from scripts.soaks.tables import cameras
+from tests.feeder import BLIND, Feeder
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from scripts.soaks.rig import Rig
+    from scripts.soaks.run import Run
+    from tests.feeder import Fault
+
+_CYCLES = 6  # of breaking in a round
+_ROUNDS = 4  # with the same folders
+_SILENCE, _FROZEN, _LOST = 2.0, 5.0, 4.0  # seconds, as configured below
+_WALKS = 6.0  # seconds between two walks past the camera that is left alone
+_OUTAGES: tuple[Fault, ...] = ("hang", "refuse", "end", "garbage", "sound", "frozen")
+_STRANGE: tuple[Fault, ...] = ("black", "covered", "damage", "slow", "jumping", "standing", "returning")
+_BACK = 90.0  # seconds: the ladder waits for a minute at most
+_THREADS = 4  # more than there were: one that is on its way out for each camera that was broken
+_now = SystemClock().mono
+
+
+@dataclass(kw_only=True)
+class _World:
+    """One set of folders: the feeders by their cameras' names, and what was seen of this life of the device."""
+
+    rig: Rig
+    run: Run
+    feeders: dict[str, Feeder]
+    since: float = 0.0
+    starts: int = 0
+    threads: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def note(self, kind: Any, text: str) -> None:
+        """Take a finding."""
+        self.findings.append(Finding(kind=kind, what=f"{text} {_now():.0f}", text=text))
+
+
+async def soak(run: Run) -> None:
+    """Break cycle by cycle; each round ends with the oracle, and some rounds with fresh folders."""
+    number, fresh, over = 0, 0, False
+    cycles = run.cycles()
+    while not over:
+        fresh += 1
+        with contextlib.ExitStack() as stack:
+            feeders = {
+                f"bad{n}": stack.enter_context(Feeder(run.rng.randrange(1000), period=run.rng.choice((5.0, 9.0))))
+                for n in (1, 2, 3)
+            }
+            async with open_rig(run.folder / str(fresh), device_table=_table(feeders)) as rig:
+                world = _World(rig=rig, run=run, feeders=feeders)
+                await rig.start()
+                await _begin(world)
+                async for number in cycles:
+                    over = run.is_over(number)
+                    await _break(world)
+                    if number % _CYCLES == 0 or over:
+                        renew = number % (_CYCLES * _ROUNDS) == 0
+                        await _round(world, again=not over and not renew)
+                        if over or renew:
+                            break
+
+
+def _table(feeders: dict[str, Feeder]) -> dict[str, Any]:
+    calm = cameras(1, every=_WALKS, walk=2.0)["cam1"]
+    bad = {
+        name: {
+            "url": feeder.url,
+            "open_timeout": "2s",
+            "read_timeout": "1s",
+            "health": {
+                "silence": f"{_SILENCE:g}s",
+                "stuck": "3s",
+                "first_picture": "6s",
+                "frozen": f"{_FROZEN:g}s",
+                "dark": "4s",
+            },
+            "detect": calm["detect"],
+        }
+        for name, feeder in feeders.items()
+    }
+    return {
+        "cameras": {"calm": calm, **bad},
+        "supervise": {"camera_lost": f"{_LOST:g}s"},
+        "alerts": {"cooldown": "0s", "digest_after": "60s"},
+    }
+
+
+async def _begin(world: _World) -> None:
+    """Wait until all cameras have given pictures for a while: from here on the ledger is held to them."""
+    await _shown(world, tuple(world.feeders))
+    await asyncio.sleep(2.0)
+    world.since, world.starts = _now(), world.rig.device.starts
+    world.threads = world.threads or psutil.Process(world.rig.device.pid).num_threads()
+
+
+async def _break(world: _World) -> None:
+    """One cycle: some cameras break, in one way each, are mended one after the other, and come back."""
+    rng = world.run.rng
+    broken = {name: _fault(rng) for name in rng.sample(sorted(world.feeders), rng.choice((1, 1, 2, 3)))}
+    for name, fault in broken.items():
+        _apply(world.feeders[name], fault, rng)
+    for name in broken:
+        await asyncio.sleep(rng.uniform(0.2, 1.5) if rng.random() < 0.3 else rng.uniform(3.0, 9.0))  # noqa: PLR2004
+        world.feeders[name].fault = ""
+        healed = _now()
+        await _shown(world, (name,))
+        world.run.recovered(next(time for time in reversed(world.feeders[name].good[-40:])) - healed)
+    world.run.note(", ".join(f"{name} {fault}" for name, fault in broken.items()))
+    await asyncio.sleep(1.0)
+
+
+def _fault(rng: Random) -> str:
+    return rng.choice((*_OUTAGES, *_OUTAGES, *_STRANGE, "size", "codec"))
+
+
+def _apply(feeder: Feeder, fault: str, rng: Random) -> None:
+    match fault:
+        case "size":
+            feeder.size = rng.choice([size for size in ((320, 180), (640, 360), (160, 90)) if size != feeder.size])
+        case "codec":
+            feeder.codec = "libx265" if feeder.codec == "libx264" else "libx264"
+        case _:
+            feeder.fault = fault  # type: ignore[assignment]
+
+
+async def _shown(world: _World, names: tuple[str, ...]) -> None:
+    """Wait until good pictures of these cameras have been taken for a second."""
+    began = _now()
+    while not all(_steady(world.feeders[name], began) for name in names):
+        if _now() - began > _BACK:
+            raise SoakError(f"a camera of {names} was mended {_BACK:g} s ago and is not read; see the device's log")
+        await asyncio.sleep(0.05)
+
+
+def _steady(feeder: Feeder, began: float) -> bool:
+    newest = feeder.good[-8:]
+    return len(newest) == 8 and newest[0] > began and newest[-1] - newest[0] < 2.0  # noqa: PLR2004 -- pictures, seconds
+
+
+async def _round(world: _World, *, again: bool) -> None:
+    """End a round: what must be so while all is well, then the oracle's verdict, then the ledger's."""
+    await asyncio.sleep(3.0)
+    until = _now() - 0.5
+    rig = world.rig
+    threads = psutil.Process(rig.device.pid).num_threads()
+    if threads > world.threads + _THREADS:
+        world.note("left_over", f"{threads} threads where there were {world.threads}: abandoned ones are left")
+    for name, feeder in world.feeders.items():
+        if feeder.open > 1:
+            world.note("left_over", f"{feeder.open} connections to {name}: abandoned ones are left")
+    if rig.device.starts != world.starts:
+        world.note("lost", "the device was restarted for a camera's sake")
+    await rig.round(world.run, again=False)
+    for name, feeder in world.feeders.items():
+        if feeder.open:
+            world.note("left_over", f"a connection to {name} outlives the device")
+    await asyncio.to_thread(_compare, world, until)
+    world.run.found(world.findings)
+    world.findings.clear()
+    if again:
+        await rig.start()
+        await _begin(world)
+
+
+def _compare(world: _World, until: float) -> None:
+    there = device.look(world.rig.device_state)
+    for name, feeder in world.feeders.items():
+        shown = pictures.Shown(camera=name, good=feeder.good, since=world.since, until=until, silence=_SILENCE)
+        outages = pictures.holes(shown, _SILENCE + pictures.SLACK)
+        world.run.obliged(len(outages))
+        world.findings += pictures.gaps(shown, there.gaps)
+        world.findings += pictures.told(name, there.notices, 0)
+    if disturbed := [row for row in there.gaps if row["camera"] == "calm" and row["start_mono"] > world.since]:
+        world.note("lost", f"the camera that was left alone had {len(disturbed)} gaps: {disturbed[0]['reason']}")
+    seen = [row for row in there.incidents if row["camera"] == "calm" and world.since <= row["opened_mono"] <= until]
+    expected = int((until - world.since) / _WALKS) - 1
+    if len(seen) < expected:
+        world.note("lost", f"the camera that was left alone saw {len(seen)} of {expected} walks")
