@@ -91,6 +91,7 @@ class WorldBoard:
             regions=eye.detector.last.regions if eye.detector.last is not None else (),
             incident=None if incident is None else incident.id,
             armed=self._world.arming.is_armed(eye.name),
+            sensor=None if picture is None else picture.sensor,
             ended=eye.capture.finished,
         )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edged.model import Gap, Health, Link, Loss, Region
+    from edged.model import Gap, Health, Link, Loss, Region, Sensor
     from edged.supervise.supervisor import TaskState
 
 
@@ -31,6 +31,7 @@ class CameraView:
     regions: tuple[Region, ...]
     incident: str | None
     armed: bool
+    sensor: Sensor | None = None  # what the sensor told with the newest picture, where it tells
     ended: bool = False  # its file was played to its end, as configured: nothing more is to come
 
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from edged.supervise.health import Report
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_SENSOR = (
+    ("camera_lux", "How bright the sensor finds the scene.", "lux"),
+    ("camera_exposure_seconds", "Exposure time.", "exposure"),
+    ("camera_gain", "Analogue gain, 1 for none.", "gain"),
+    ("camera_temperature_celsius", "Temperature of the sensor.", "temperature"),
+)
 
 
 def exposition(view: View, queue: Queue | None, report: Report) -> bytes:
@@ -90,6 +96,11 @@ def _cameras(cameras: tuple[CameraView, ...]) -> Iterator[Metric]:
     yield _labelled("camera_armed", "1 while incidents raise alerts.", "camera", armed)
     costs = ((c.name, c.analysis_ms / 1000) for c in cameras)
     yield _labelled("camera_analysis_seconds", "CPU time per analysed picture.", "camera", costs)
+    for name, text, attribute in _SENSOR:
+        told = ((c.name, getattr(c.sensor, attribute)) for c in cameras if c.sensor is not None)
+        known = [(camera, float(value)) for camera, value in told if value is not None]
+        if known:
+            yield _labelled(name, text, "camera", known)
     frames = ((c.name, float(c.frames)) for c in cameras)
     yield _counted("camera_frames", "Pictures analysed.", "camera", frames)
     dropped = ((c.name, float(c.dropped)) for c in cameras)

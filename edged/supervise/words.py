@@ -13,9 +13,11 @@ from edged.model import LinkState
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edged.model import Link
+    from edged.model import Link, Sensor
     from edged.supervise.board import CameraView, TransferView
 
+_DIM = 10.0  # lux, below which tenths matter
+_SLOW = 0.5  # seconds, from which an exposure is not written as a fraction
 _PROVEN = frozenset({"signed", "readback", "checksum"})
 
 _HELD = {
@@ -66,6 +68,22 @@ def of_camera(camera: CameraView) -> Saying:
     if camera.incident is not None:
         return Saying(tone=Tone.BUSY, text="Recording an incident")
     return Saying(tone=Tone.OK, text="Watching" if camera.armed else "Watching, alerts are off")
+
+
+def of_sensor(sensor: Sensor | None) -> str:
+    """Say what a sensor tells: "120 lx, 1/50 s, gain 2.0, 41 °C"; "" for one that tells nothing."""
+    if sensor is None:
+        return ""
+    told = []
+    if sensor.lux is not None:
+        told.append(f"{sensor.lux:.0f} lx" if sensor.lux >= _DIM else f"{sensor.lux:.1f} lx")
+    if sensor.exposure:
+        told.append(f"{sensor.exposure:.1f} s" if sensor.exposure >= _SLOW else f"1/{1 / sensor.exposure:.0f} s")
+    if sensor.gain is not None:
+        told.append(f"gain {sensor.gain:.1f}")
+    if sensor.temperature is not None:
+        told.append(f"{sensor.temperature:.0f} °C")
+    return ", ".join(told)
 
 
 def of_link(link: Link | None) -> Saying:

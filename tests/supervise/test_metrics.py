@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from edged.model import LinkState, Sign
+from edged.model import LinkState, Sensor, Sign
 from edged.supervise import metrics
 from edged.supervise.board import GateView, Queue, View
 from edged.supervise.health import judge
@@ -36,7 +36,7 @@ def test_what_the_board_shows_can_be_scraped() -> None:
     """Numbers of the device, its cameras, the outbox and the line come out under their names with their units."""
     ill = camera("yard", health=health(Sign.FROZEN, text="frozen", rung=3), picture_age=42.0, armed=False)
     seen = view(
-        cameras=(camera(incident="a" * 32, frames=77), ill),
+        cameras=(camera(incident="a" * 32, frames=77, sensor=Sensor(lux=120.0, exposure=0.02, temperature=41.5)), ill),
         tasks=(task(), task("link", status=Status.DEGRADED, critical=False, restarts=9)),
         gates=(GateView(destination="mail:a@example.org", state="down", reason="x"),),
         link=link(LinkState.METERED),
@@ -58,6 +58,11 @@ def test_what_the_board_shows_can_be_scraped() -> None:
         labelled("camera_incident_open", camera="front"): 1.0,
         labelled("camera_armed", camera="yard"): 0.0,
         labelled("camera_frames_total", camera="front"): 77.0,
+        labelled("camera_lux", camera="front"): 120.0,
+        labelled("camera_exposure_seconds", camera="front"): 0.02,
+        labelled("camera_temperature_celsius", camera="front"): 41.5,
+        labelled("camera_gain", camera="front"): None,
+        labelled("camera_lux", camera="yard"): None,
         labelled("camera_dropped_frames_total", camera="front"): 2.0,
         labelled("camera_analysis_seconds", camera="front"): 0.0004,
         labelled("task_running", task="link"): 0.0,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edged.model import LinkState, Sign
+from edged.model import LinkState, Sensor, Sign
 from edged.supervise import words
 from edged.supervise.words import Tone
 from tests.supervise.samples import MB, camera, clip, delivery, health, incident, link, transfer
@@ -43,6 +43,20 @@ def alert(number: int = 1, whom: str = "ann@example.org", **changes: Any) -> dic
 def test_a_camera(seen: CameraView, tone: Tone, text: str) -> None:
     """A camera's state in a few words."""
     assert words.of_camera(seen) == words.Saying(tone=tone, text=text)
+
+
+@pytest.mark.parametrize(
+    ("sensor", "text"),
+    [
+        (None, ""),
+        (Sensor(), ""),
+        (Sensor(lux=120.4, exposure=0.02, gain=2.0, temperature=41.3), "120 lx, 1/50 s, gain 2.0, 41 °C"),
+        (Sensor(lux=0.34, exposure=0.5), "0.3 lx, 0.5 s"),
+    ],
+)
+def test_a_sensor(sensor: Sensor | None, text: str) -> None:
+    """What it tells in figures that a person can use, and nothing for what it does not know."""
+    assert words.of_sensor(sensor) == text
 
 
 @pytest.mark.parametrize(
