@@ -32,6 +32,7 @@ class Run:
     count: int | None = None
     figures: Figures = field(default_factory=Figures)
     started: float = field(default_factory=time.monotonic)
+    _over: dict[int, bool] = field(default_factory=dict)
 
     async def cycles(self) -> AsyncIterator[int]:
         """Number the cycles from 1 until the time is over or the count reached; there is always one."""
@@ -44,10 +45,11 @@ class Run:
                 return
 
     def is_over(self, number: int) -> bool:
-        """Return whether cycle `number` is the last one."""
-        if self.count is not None:
-            return number >= self.count
-        return self.seconds is not None and time.monotonic() - self.started >= self.seconds
+        """Return whether cycle `number` is the last one; the first answer stands, though time goes on."""
+        if number not in self._over:
+            late = self.seconds is not None and time.monotonic() - self.started >= self.seconds
+            self._over[number] = late if self.count is None else number >= self.count
+        return self._over[number]
 
     def note(self, text: str) -> None:
         """Show progress."""

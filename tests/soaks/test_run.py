@@ -41,6 +41,16 @@ async def test_it_ends_by_time_with_one_cycle_at_least(tmp_path: Path) -> None:
     assert [number async for number in run.cycles()] == [1]
 
 
+async def test_the_last_cycle_stays_the_last(tmp_path: Path) -> None:
+    """A kind that was told "not the last" gets another cycle, even if the time is over meanwhile."""
+    run = Run(kind="kill", seed=1, rng=Random(1), folder=tmp_path, seconds=1e9)
+    seen = []
+    async for number in run.cycles():
+        seen.append((number, run.is_over(number)))
+        run.seconds = 0.0
+    assert seen == [(1, False), (2, True)]
+
+
 def test_a_breach_that_stays_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Judged again in each round, the same breach is told and counted once."""
     run = Run(kind="kill", seed=1, rng=Random(1), folder=tmp_path)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _CYCLES = 8  # of breaking in a round
 _ROUNDS = 6  # with the same folders
+_PATIENCE = 60.0  # seconds, at most, to wait for a sign of the device
 _BY_HAND = 0.4  # how often, of 1.0
 _HOST = "127.0.0.1"
 _OURS = "Tus-Resumable: 1.0.0\r\nEdged-Receiver: 1\r\n"
@@ -186,6 +187,7 @@ async def _break(rig: Rig, ends: _Ends, run: Run) -> None:
             await ends.seal.mend()
         case _:
             await _weaken(rig, fault, rng)
+            run.recovered(await _heard_of(ends.middle))
     await asyncio.sleep(rng.uniform(0.5, 4.0))
 
 
@@ -223,6 +225,15 @@ async def _flicker(rig: Rig, span: float, rng: Random) -> None:
             rig.line.cut()
             await asyncio.sleep(life / 4)
             span -= life
+
+
+async def _heard_of(middle: Middle) -> float:
+    """Return the seconds until the device asks for something again."""
+    loop, known = asyncio.get_running_loop(), len(middle.seen)
+    began = loop.time()
+    while len(middle.seen) == known and loop.time() - began < _PATIENCE:
+        await asyncio.sleep(0.01)
+    return loop.time() - began
 
 
 async def _revive(rig: Rig) -> None:
