@@ -80,8 +80,10 @@ class _Enemy:
     spoils: dict[str, Spoil] = field(default_factory=dict)
     answer: bytes = b""
     answers: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def choose(self, method: str, _path: str) -> Spoil | None:
+        self.asked.set()
         if self.answers:
             self.answers -= 1
             return Spoil(answer=self.answer)
@@ -187,7 +189,7 @@ async def _break(rig: Rig, ends: _Ends, run: Run) -> None:
             await ends.seal.mend()
         case _:
             await _weaken(rig, fault, rng)
-            run.recovered(await _heard_of(ends.middle))
+            run.recovered(await _heard_of(ends.enemy))
     await asyncio.sleep(rng.uniform(0.5, 4.0))
 
 
@@ -227,12 +229,14 @@ async def _flicker(rig: Rig, span: float, rng: Random) -> None:
             span -= life
 
 
-async def _heard_of(middle: Middle) -> float:
+async def _heard_of(enemy: _Enemy) -> float:
     """Return the seconds until the device asks for something again."""
-    loop, known = asyncio.get_running_loop(), len(middle.seen)
+    loop = asyncio.get_running_loop()
     began = loop.time()
-    while len(middle.seen) == known and loop.time() - began < _PATIENCE:
-        await asyncio.sleep(0.01)
+    enemy.asked.clear()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            await enemy.asked.wait()
     return loop.time() - began
 
 
