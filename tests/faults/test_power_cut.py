@@ -60,9 +60,9 @@ def test_a_device_cut_off_again_while_it_recovers_keeps_it_all_the_same(memory: 
     recording = record(["-m", DEVICE, str(state_dir), "2", "1"], state_dir)
     verdict, rng = Verdict(), Random(2)
     wrong = []
-    for first in cuts(recording, memory, rng, share=0.005):
+    for first in cuts(recording, memory, rng, share=0.002):
         again = record(["-m", DEVICE, str(first.root), "0", "2"], first.root)
-        for cut in cuts(again, memory, rng, share=0.2):
+        for cut in cuts(again, memory, rng, share=0.25):
             found = verdict.judge(cut.root, (*first.said, *cut.said), "boot-3")
             wrong += [(first.after, cut.after, sentence) for sentence in found]
     assert not wrong

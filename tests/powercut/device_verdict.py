@@ -1,6 +1,7 @@
 """What must hold of a device's state directory after a cut: opened, salvaged, swept by the real code, looked at.
 
-The program said what it promised; each sentence returned is a promise that is broken, or a disorder left behind.
+The program said what it promised; each sentence returned is a promise that is broken, or a disorder left behind, and
+begins with its kind: lost, duplicated, corrupt, left over.
 """
 
 from __future__ import annotations
@@ -85,15 +86,15 @@ class Verdict:
         outbox = await open_outbox(spool.database, clock)
         try:
             if outbox.rebuilt:
-                return ["the database was damaged and set aside"]
+                return ["lost: the database was damaged and set aside"]
             await outbox.database.quick_check()
             await salvage(outbox, spool, DESTINATIONS)
             found = await sweep(outbox, spool, DESTINATIONS, clock)
-            wrong = [f"the sweep found {found.missing} files missing or changed"] if found.missing else []
+            wrong = [f"lost: the sweep found {found.missing} files missing or changed"] if found.missing else []
             if await salvage(outbox, spool, DESTINATIONS) != SalvageReport():
-                wrong.append("a second salvage still finds something to do")
+                wrong.append("left over: a second salvage still finds something to do")
             if await sweep(outbox, spool, DESTINATIONS, clock) != Findings():
-                wrong.append("a second sweep still finds something to do")
+                wrong.append("left over: a second sweep still finds something to do")
             wrong += await self._broken(outbox, promised)
         finally:
             await outbox.close()
@@ -101,34 +102,38 @@ class Verdict:
 
     async def _broken(self, outbox: Outbox, promised: Promises) -> list[str]:
         """Return the promises that the rows do not keep."""
-        wrong = [f"incident {one.id} was left open" for one in await outbox.unclosed_incidents()]
+        wrong = [f"left over: incident {one.id} is still open" for one in await outbox.unclosed_incidents()]
         for incident in promised.opened:
             dossier = await outbox.dossier(incident)
             if dossier is None:
-                wrong.append(f"incident {incident} is lost")
+                wrong.append(f"lost: incident {incident}")
             elif len({one.key for one in dossier.deliveries if one.kind == "alert"}) != len(DESTINATIONS.people):
-                wrong.append(f"incident {incident} has lost alerts")
+                wrong.append(f"lost: alerts of incident {incident}")
         for kind, subjects in (("clip", promised.clips), ("document", promised.documents)):
-            wrong += [f"{kind} {subject} is lost" for subject in subjects if await outbox.file(subject) is None]
+            wrong += [f"lost: {kind} {subject}" for subject in subjects if await outbox.file(subject) is None]
         states = {one.key: one for one in await outbox.deliveries(limit=10_000)}
         undone = {key for key, delivery in states.items() if delivery.state != State.DONE}
-        wrong += [f"delivery {key} is to be sent again" for key in promised.delivered & undone]
+        wrong += [f"duplicated: delivery {key} will be sent again" for key in promised.delivered & undone]
         unsure = promised.sending & undone
-        wrong += [f"mail {key} may have gone out and is not marked" for key in unsure if not states[key].possibly_sent]
+        wrong += [
+            f"duplicated: mail {key} may have gone out and is not marked"
+            for key in unsure
+            if not states[key].possibly_sent
+        ]
         known = {entry.id for entry in await outbox.gaps(limit=10_000)}
-        wrong += [f"gap {gap} is lost" for gap in promised.gaps - known]
+        wrong += [f"lost: gap {gap}" for gap in promised.gaps - known]
         for incident, parts in promised.synced.items():
             kept = {clip.part: clip.seconds for clip in await outbox.clips_of(incident)}
             wrong += [
-                f"part {part} of {incident} has {kept.get(part, 0.0):.2f} of {seconds} synced seconds"
+                f"lost: part {part} of {incident} has {kept.get(part, 0.0):.2f} of {seconds} synced seconds"
                 for part, seconds in parts.items()
                 if seconds > kept.get(part, 0.0) + _TOLERANCE
             ]
-        return wrong + [f"a loss was entered: {loss.reason}" for loss in await outbox.losses()]
+        return wrong + [f"lost: a loss was entered, {loss.reason}" for loss in await outbox.losses()]
 
     def _disorder(self, state: Path) -> list[str]:
         """Return what rows and files disagree about, read without edged's code."""
-        wrong = [f"{path.name} was left over" for path in state.iterdir() if path.name not in _ORDERLY]
+        wrong = [f"left over: {path.name}" for path in state.iterdir() if path.name not in _ORDERLY]
         with sqlite3.connect(state / "outbox.db") as database:
             files = database.execute("SELECT path, size, sha256, deleted, what, id FROM files").fetchall()
             proven = {row[0] for row in database.execute("SELECT subject FROM deliveries WHERE proven = 1")}
@@ -137,18 +142,18 @@ class Verdict:
         for path, size, sha256, deleted, what, identity in files:
             file = state / path
             if deleted is not None:
-                wrong += [f"{path} was deleted without a receipt"] * (identity not in proven)
+                wrong += [f"lost: {path} was deleted without a receipt"] * (identity not in proven)
                 continue
             kept.add(file)
             data = file.read_bytes() if file.exists() else b""
             if (len(data), hashlib.sha256(data).hexdigest()) != (size, sha256):
-                wrong.append(f"{path} is not what its row says")
+                wrong.append(f"corrupt: {path} is not what its row says")
             elif what == "clip" and not self._plays(file, sha256):
-                wrong.append(f"{path} does not play")
+                wrong.append(f"corrupt: {path} does not play")
         there = {path for folder in ("clips", "documents") for path in (state / folder).rglob("*") if path.is_file()}
-        wrong += [f"{path} has no row" for path in there - kept if path.name != SIDECAR]
+        wrong += [f"left over: {path} has no row" for path in there - kept if path.name != SIDECAR]
         ballast = state / "ballast"
-        return wrong + ["the ballast is empty"] * (not ballast.stat().st_size)
+        return wrong + ["lost: the ballast is empty"] * (not ballast.stat().st_size)
 
     def _plays(self, path: Path, sha256: str) -> bool:
         if sha256 not in self._playable:

@@ -1,6 +1,6 @@
 """What must hold of a receiver's directory after a cut: started by the real code, asked by its devices, then looked at.
 
-Each sentence returned is an acknowledgement that does not hold, or a disorder left behind.
+Each sentence returned is an acknowledgement that does not hold, or a disorder left behind, and begins with its kind.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ async def _judge(state: Path, told: Acknowledged, *, ordered: bool) -> list[str]
         now = SystemClock().wall()
         for name in told.devices:
             if await serving.world.registry.device(name) is None:
-                return [f"device {name} is not known any more"]
+                return [f"lost: device {name} is not known any more"]
             async with Device(f"http://127.0.0.1:{serving.port}", name, KEY, now) as device:
                 wrong += await _ask(device, told, ordered=ordered)
                 wrong += await _sequence(serving, name, told)
@@ -89,7 +89,7 @@ async def _ask(device: Device, told: Acknowledged, *, ordered: bool) -> list[str
         if name == device.name:
             answer = await device.request("GET", f"/receipts/{key}")
             if answer.status != 200 or receipt.from_json(answer.body).sha256 != sha256:
-                wrong.append(f"the receipt for {key} is not given again: {answer.status}")
+                wrong.append(f"lost: the receipt for {key} is not given again: {answer.status}")
     for location, (name, key, size) in told.created.items():
         if name == device.name and location not in told.leaving:
             known = told.offsets.get(location, 0)
@@ -101,9 +101,9 @@ async def _finish(device: Device, location: str, data: bytes, key: str, *, known
     """Send the rest of an upload; where its bytes may be wrong, all of it a second time."""
     standing = await device.head(location)
     if standing.status != 200:
-        return [f"upload {location} is gone: {standing.status}"]
+        return [f"lost: upload {location} is gone: {standing.status}"]
     if standing.offset < known:
-        return [f"upload {location} fell back from {known} to {standing.offset}"]
+        return [f"lost: upload {location} fell back from {known} to {standing.offset}"]
     told = manifest_of(data, key=key)
     done = standing
     if standing.offset < len(data):
@@ -112,20 +112,20 @@ async def _finish(device: Device, location: str, data: bytes, key: str, *, known
         await device.upload(data, told)
     answer = await device.request("GET", f"/receipts/{key}")
     if answer.status != 200:
-        return [f"upload {location} was resumed at {standing.offset} and is not what was sent"]
-    return [f"{key} has a wrong receipt"] * (receipt.from_json(answer.body).sha256 != told.sha256)
+        return [f"corrupt: upload {location} was resumed at {standing.offset} and is not what was sent"]
+    return [f"corrupt: {key} has a wrong receipt"] * (receipt.from_json(answer.body).sha256 != told.sha256)
 
 
 async def _sequence(serving: Serving, name: str, told: Acknowledged) -> list[str]:
     known = await serving.world.registry.device(name)
     heard = known.sequence if known is not None else -1
     before = told.sequences.get(name, 0)
-    return [f"the heartbeat {before} of {name} is forgotten, {heard} is known"] if heard < before else []
+    return [f"lost: the heartbeat {before} of {name} is forgotten, {heard} is known"] if heard < before else []
 
 
 def _disorder(state: Path) -> list[str]:
     """Return what rows and files disagree about, read without edged's code."""
-    wrong = [f"{path.name} was left over" for path in state.iterdir() if path.name not in _ORDERLY]
+    wrong = [f"left over: {path.name}" for path in state.iterdir() if path.name not in _ORDERLY]
     with sqlite3.connect(state / "receiver.db") as database:
         (verdict,) = database.execute("PRAGMA quick_check").fetchone()
         rows = {row[0] for row in database.execute("SELECT sha256 FROM file")}
@@ -133,15 +133,17 @@ def _disorder(state: Path) -> list[str]:
         keys = database.execute("SELECT count(*) - count(DISTINCT owner || key) FROM file").fetchone()[0]
         uploads = {row[0] for row in database.execute("SELECT id FROM upload")}
     database.close()
-    wrong += [f"quick_check: {verdict}"] * (verdict != "ok") + [f"{keys} keys are stored twice"] * bool(keys)
+    wrong += [f"corrupt: quick_check says {verdict}"] * (verdict != "ok") + [
+        f"duplicated: {keys} keys are stored twice"
+    ] * bool(keys)
     blobs = {path.name: path for path in (state / "blobs").glob("??/*")}
-    wrong += [f"blob {name} is not its content" for name, path in blobs.items() if _digest(path) != name]
-    wrong += [f"blob {name} is missing" for name in rows - blobs.keys()]
-    wrong += [f"blob {name} is nobody's" for name in blobs.keys() - rows]
+    wrong += [f"corrupt: blob {name} is not its content" for name, path in blobs.items() if _digest(path) != name]
+    wrong += [f"lost: blob {name}" for name in rows - blobs.keys()]
+    wrong += [f"left over: blob {name} is nobody's" for name in blobs.keys() - rows]
     records = {path.name for path in (state / "records").glob("??/*")}
-    wrong += [f"record {name} is missing or nobody's" for name in records ^ set(files)]
+    wrong += [f"left over: record {name} is missing or nobody's" for name in records ^ set(files)]
     partial = {path.name for path in (state / "partial").iterdir()}
-    return wrong + [f"partial file {name} is nobody's" for name in partial - uploads]
+    return wrong + [f"left over: partial file {name} is nobody's" for name in partial - uploads]
 
 
 def _digest(path: Path) -> str:

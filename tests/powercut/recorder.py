@@ -14,14 +14,15 @@ import subprocess
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
+_HOME = Path(__file__).parents[2]  # from where the programs are modules
 ROOT = 0  # the node of the recorded directory itself
 
 _CALLS = (
@@ -101,7 +102,7 @@ def record(arguments: Sequence[str], root: Path, *, limit: float = 50.0) -> Reco
     command += ["-e", f"trace={','.join(_CALLS.split())}", "-e", "signal=none", sys.executable, *arguments]
     # a Python that writes no byte code leaves fewer calls to read
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, capture_output=True, check=False, timeout=limit, env=environment)
+    done = subprocess.run(command, capture_output=True, check=False, timeout=limit, env=environment, cwd=_HOME)
     try:
         assert done.returncode == 0, done.stderr.decode()[-2000:]
         with trace.open() as lines:

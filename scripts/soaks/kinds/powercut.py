@@ -1,4 +1,4 @@
-"""Power cut: the disks of device and receiver cut off at random moments and after chosen operations; then every operation.
+"""Power cut: the disks of device and receiver cut off at random moments, after chosen operations, and after every one.
 
 In turn: real processes on ext4 and XFS, whose disks are shut down without a flush, killed, mounted again and started;
 and a recorded run of device and receiver, of which the disk is rebuilt as a cut after each single operation leaves it.
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from edged.base.log import configure
 from scripts.soaks.oracle.judge import Finding
-from scripts.soaks.program import PATIENCE, SoakError
-from scripts.soaks.rig import EDGED, open_rig
+from scripts.soaks.program import SoakError
+from scripts.soaks.rig import open_rig
 from tests.disks import can_mount, loop_disk
 from tests.powercut import receiver_verdict
 from tests.powercut.card import cuts
@@ -45,7 +45,9 @@ _MOMENTS = {
     "receiver": ("file stored",),
 }
 _CALLS = ("fdatasync", "fsync", "pwrite64", "write", "rename", "unlink", "mkdir", "ftruncate")
-_CHOSEN, _TRACED, _KILLED_FIRST, _LINE = 0.35, 0.3, 0.3, 0.3  # how often, of 1.0
+_CHOSEN, _TRACED, _KILLED_FIRST, _LINE, _SPARE = 0.35, 0.3, 0.3, 0.3, 0.5  # how often, of 1.0
+_LOOK = 0.05
+_LONGEST = 20.0  # seconds to wait for a chosen moment
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- thousands of recoveries sync much
 _KINDS: dict[str, Kind] = {
     "lost": "lost",
@@ -76,9 +78,9 @@ async def _powered(run: Run, folder: Path) -> AsyncIterator[_Powered]:
             disks.enter_context(loop_disk(folder, "ext4" if system == "ext4" else "xfs", size=_SIZE, name=name))
             for name, system in zip(("near", "far"), systems, strict=True)
         )
-        table = {"outbox": {"delete_after_proof": run.rng.random() < 0.5}}
-        states = {"device_state": near.mount / "state", "receiver_state": far.mount / "state"}
-        async with open_rig(folder, device_table=table, **states) as rig:
+        table = {"outbox": {"delete_after_proof": run.rng.random() < _SPARE}}
+        states = near.mount / "state", far.mount / "state"
+        async with open_rig(folder, device_table=table, device_state=states[0], receiver_state=states[1]) as rig:
             yield _Powered(run, rig, near, far)
 
 
@@ -130,7 +132,7 @@ class _Powered:
         """Wait until its log says `event` once or a few times more."""
         known = len(await program.said(event))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(15.0):
+            async with asyncio.timeout(_LONGEST):
                 await program.says(event, known + self._run.rng.randint(1, 3))
 
     async def _stopped_at_call(self, program: Program, disk: LoopDisk) -> None:
@@ -141,16 +143,13 @@ class _Powered:
         plain = list(program.command)
         program.command = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", trace, "-e", f"inject={chosen}", *plain]
         starting = asyncio.ensure_future(program.start())
-        try:
-            async with asyncio.timeout(min(20.0, PATIENCE)):
-                while not await asyncio.to_thread(_stands, trace):
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            pass  # it makes fewer such calls: it is cut off at work
-        finally:
-            program.command = plain
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):  # it makes fewer such calls: it is cut off at work
+            async with asyncio.timeout(_LONGEST):
+                while not await asyncio.to_thread(_stands, trace):  # noqa: ASYNC110 -- another process writes it
+                    await asyncio.sleep(_LOOK)
+        program.command = plain
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
 
     async def _cut(self, program: Program, disk: LoopDisk) -> None:
         if self._run.rng.random() < _KILLED_FIRST:
