@@ -7,6 +7,7 @@ import asyncio
 import getpass
 import json
 import os
+import sqlite3
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         print(f"edged: {place}{error.strerror or error}", file=sys.stderr)
+        code = 2
+    except sqlite3.OperationalError as error:  # locked, read-only, on a disk that is full or can't be read
+        print(f"edged: the database: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         code = _INTERRUPTED
@@ -106,6 +110,12 @@ def _device_commands(commands: Any) -> None:
         parser.add_argument("camera", metavar="CAMERA", nargs="?", help="default: all cameras")
     drain = _add(commands, "drain", "stop watching, close what is open, wait until everything is delivered", _drain)
     drain.add_argument("--wait", type=_seconds, default=3600.0, metavar="TIME", help="give up after so long")
+    ensure = _add(commands, "ensure", "have all that is kept proven to be elsewhere; exits 0 once it is", _ensure)
+    ensure.add_argument("--wait", type=_seconds, default=0.0, metavar="TIME", help="wait for it at most so long")
+    ensure.add_argument("--json", action="store_true", help="print JSON")
+    text = "compare rows, sidecars, files and receipts; exits 0 if nothing is wrong, 1 if something is or was"
+    fsck = _add(commands, "fsck", text, _fsck)
+    fsck.add_argument("--repair", action="store_true", help="put right what is wrong; needs edged to be stopped")
 
 
 def _outbox_commands(commands: Any) -> None:
@@ -213,6 +223,32 @@ def _drain(options: argparse.Namespace) -> int:
     result = _ask(options, "drain", {"wait": options.wait}, timeout=options.wait + 30.0)
     print("everything is delivered" if result["empty"] else f"{result['waiting']} deliveries still wait")
     return 0 if result["empty"] else 1
+
+
+def _ensure(options: argparse.Namespace) -> int:
+    from edged.app.ensure import bar, ensure, lines
+    from edged.settings import load_device
+
+    shows = sys.stderr.isatty() and not options.json
+
+    def progress(result: dict[str, Any]) -> None:
+        if shows and options.wait:
+            print(f"\r{bar(result)}", end="", file=sys.stderr, flush=True)
+
+    result = asyncio.run(ensure(load_device(options.config), wait=options.wait, progress=progress))
+    if shows and options.wait:
+        print(file=sys.stderr)
+    print(json.dumps(result, indent=2) if options.json else "\n".join(lines(result)))
+    return 0 if result["safe"] else 1
+
+
+def _fsck(options: argparse.Namespace) -> int:
+    from edged.app.fsck import fsck
+    from edged.settings import load_device
+
+    report = asyncio.run(fsck(load_device(options.config), repair=options.repair))
+    print("\n".join(report.lines))
+    return report.code
 
 
 def _store_command(options: argparse.Namespace) -> int:

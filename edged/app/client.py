@@ -8,6 +8,7 @@ import pwd
 from typing import TYPE_CHECKING, Any
 
 from edged.app.enqueue import enqueue
+from edged.app.standing import requeue_alone
 from edged.app.world import destinations_of
 from edged.base.clock import SystemClock
 from edged.base.errors import EdgedError
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
     from edged.settings import DeviceConfig
 
 
+_ALONE = ("enqueue", "ensure")  # that need no daemon, beside the outbox's own
+
+
 async def ask(config: DeviceConfig, command: str, args: dict[str, Any], *, timeout: float) -> Any:
     """Return the command's result; EdgedError when it is refused or needs a daemon that does not run."""
-    spool = Spool(config.device.state)
+    spool = Spool(config.device.state, require_mount=config.device.require_mount)
     try:
         return await call(spool.control, command, args, timeout=timeout)
     except NoDaemonError:
-        if command not in COMMANDS and command != "enqueue":
+        if command not in COMMANDS and command not in _ALONE:
             raise
     except OSError as error:
         raise EdgedError(f"{spool.control} can't be reached: {error.strerror}") from error
@@ -63,6 +67,8 @@ async def _under_lock(config: DeviceConfig, spool: Spool, command: str, args: di
         try:
             if command == "enqueue":
                 return await enqueue(outbox, spool, clock, destinations_of(config), args)
+            if command == "ensure":
+                return await requeue_alone(outbox, spool, destinations_of(config), clock)
             return await COMMANDS[command](outbox, args)
         finally:
             await outbox.close()

@@ -8,9 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edged.app.enqueue import enqueue
+from edged.app.standing import requeue, standing
 from edged.app.tasks import CAPTURE, DETECT, RECORD
 from edged.base.errors import EdgedError
 from edged.outbox.commands import COMMANDS, outbox_retry
+from edged.outbox.sidecar import refresh
 from edged.supervise.control import ControlServer
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ def control_server(world: World) -> ControlServer:
         "arm": partial(_arm, world),
         "drain": partial(_drain, world),
         "status": partial(_status, world),
+        "describe": partial(_describe, world),
+        "ensure": partial(_ensure, world),
+        "standing": partial(_standing, world),
     }
     return ControlServer(world.spool.control, handlers)
 
@@ -73,6 +78,26 @@ async def _arm(world: World, args: dict[str, Any]) -> dict[str, bool]:
 
 async def _status(world: World, _args: dict[str, Any]) -> dict[str, Any]:
     return {name: {"well": state.delivering, "text": state.text} for name, state in world.health().items()}
+
+
+async def _describe(world: World, _args: dict[str, Any]) -> dict[str, Any]:
+    """Write the sidecars that are behind their rows: whoever compares the two asks for it."""
+    outbox = world.outbox
+    for incident in tuple(outbox.undescribed):
+        outbox.undescribed.discard(incident)
+        await refresh(outbox, incident)
+    return {}
+
+
+async def _ensure(world: World, _args: dict[str, Any]) -> dict[str, Any]:
+    """Queue what is not under way, and try paused destinations at once."""
+    result = await requeue(world.outbox, world.spool, world.destinations, world.clock)
+    world.outward.hasten(asked=True)
+    return result
+
+
+async def _standing(world: World, _args: dict[str, Any]) -> dict[str, Any]:
+    return await standing(world.outbox)
 
 
 async def _drain(world: World, args: dict[str, Any]) -> dict[str, Any]:

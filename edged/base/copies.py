@@ -64,6 +64,15 @@ def look_through(connection: sqlite3.Connection, check: Callable[[sqlite3.Connec
         raise CorruptDatabaseError(f"the database is damaged: a row can't be read: {error}") from error
 
 
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a database to read it alone, changing nothing; it may be in use. Raises sqlite3.Error. Blocks."""
+    # one that nobody works with has no log, and read as immutable it gets none; whoever works with it keeps one there
+    used = path.with_name(path.name + "-wal").exists()
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{'' if used else '&immutable=1'}", uri=True)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
 async def take_copy(database: Database, target: Path) -> None:
     """Put a consistent copy of `database`, which stays in use, at `target`, whole or not at all; it lasts."""
     new = target.with_name(target.name + ".new")
@@ -77,10 +86,7 @@ def is_sound(copy: Path, newest: int, check: Callable[[sqlite3.Connection], None
     if not copy.exists() or not copy.stat().st_size:
         return False
     try:
-        # immutable: a copy is in nobody's use, and reading it must leave no log beside it
-        address = f"{copy.resolve().as_uri()}?mode=ro&immutable=1"
-        with closing(sqlite3.connect(address, uri=True)) as connection:
-            connection.row_factory = sqlite3.Row
+        with closing(open_to_read(copy)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             look_through(connection, check)
     except (sqlite3.Error, CorruptDatabaseError):
@@ -114,7 +120,7 @@ def is_lost(path: Path) -> bool:
     if not path.exists() or not path.stat().st_size:
         return True
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(open_to_read(path)) as connection:
             (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error:

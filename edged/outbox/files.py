@@ -59,7 +59,7 @@ def delete(connection: Connection, file: str, reason: str, now: Stamp) -> bool |
     row = connection.execute("SELECT * FROM files WHERE id = ? AND deleted IS NULL", (file,)).fetchone()
     if row is None:
         return None
-    proven = connection.execute(_PROOF, {"id": file}).fetchone() is not None
+    proven = is_proven(connection, file)
     connection.execute("UPDATE files SET deleted = ? WHERE id = ?", (reason, file))
     connection.execute(
         "UPDATE deliveries SET state = ?, last_error = ?, sending = 0"
@@ -71,6 +71,11 @@ def delete(connection: Connection, file: str, reason: str, now: Stamp) -> bool |
     entry = Loss(what=row["what"], name=row["name"], incident=row["incident"], bytes=row["size"], reason=reason, at=now)
     ledger.add_loss(connection, entry)
     return True
+
+
+def is_proven(connection: Connection, file: str) -> bool:
+    """Return whether a receipt proves that a file is elsewhere."""
+    return connection.execute(_PROOF, {"id": file}).fetchone() is not None
 
 
 def lose(connection: Connection, delivery: int, reason: str, now: Stamp) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_NEWEST = 1  # schema versions: schema.sql, and migrations once there are some
+NEWEST = 1  # schema versions: schema.sql, and migrations once there are some
 
 
 async def open_sound(path: Path, clock: Clock) -> tuple[Database, bool]:
@@ -52,7 +52,7 @@ def copy_of(path: Path) -> Path:
 
 async def _take_copy_back(path: Path) -> bool:
     copy = copy_of(path)
-    if not await asyncio.to_thread(is_sound, copy, _NEWEST, check_rows):
+    if not await asyncio.to_thread(is_sound, copy, NEWEST, check_rows):
         return False
     await asyncio.to_thread(give_back, copy, path)
     log.error("database taken back from its copy", path=str(path), copy=str(copy))
@@ -61,4 +61,4 @@ async def _take_copy_back(path: Path) -> bool:
 
 async def examine_outbox(path: Path) -> None:
     """Look at an outbox without changing it; raises as `base.db.examine` does."""
-    await examine(path, newest=_NEWEST)
+    await examine(path, newest=NEWEST)

@@ -48,6 +48,11 @@ class Sidecar:
     receipts: tuple[Receipt, ...] = ()
     alerts: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def files(self) -> tuple[Clip | Snapshot, ...]:
+        """Clips and snapshots."""
+        return (*self.clips, *self.snapshots)
+
 
 def describe(dossier: Dossier) -> Sidecar:
     """Return the sidecar that says what these rows say."""
@@ -70,11 +75,19 @@ async def gather(outbox: Outbox, incident: str) -> Sidecar | None:
 async def refresh(outbox: Outbox, incident: str) -> bool:
     """Write an incident's sidecar anew, after a receipt or an alert's outcome; False when that can't be done.
 
-    Nothing depends on it while the database is sound, so a disk that refuses is only told in the log.
+    Nothing depends on it while the database is sound, so a disk that refuses is only told in the log, and the incident
+    noted as undescribed, to be tried again.
     """
     async with outbox.describing:
         sidecar = await gather(outbox, incident)
-        return sidecar is not None and await asyncio.to_thread(_refresh, sidecar)
+        if sidecar is None:
+            return False
+        try:
+            return await asyncio.to_thread(_refresh, sidecar)
+        except OSError as error:
+            log.warning("sidecar not written", incident=incident, error=error.strerror or str(error))
+            outbox.undescribed.add(incident)
+            return False
 
 
 def _refresh(sidecar: Sidecar) -> bool:
@@ -84,11 +97,7 @@ def _refresh(sidecar: Sidecar) -> bool:
     directory = files[0].path.parent
     if not directory.is_dir():  # retention has deleted what it described
         return False
-    try:
-        write(directory, sidecar)
-    except OSError as error:
-        log.warning("sidecar not written", incident=sidecar.incident.id, error=error.strerror or str(error))
-        return False
+    write(directory, sidecar)
     return True
 
 

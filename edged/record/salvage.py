@@ -65,7 +65,7 @@ async def salvage(outbox: Outbox, spool: Spool, destinations: Destinations) -> S
         await work.recover(directory)
     for incident in await outbox.unclosed_incidents():
         await work.close(incident)
-    for touched in work.touched:
+    for touched in dict.fromkeys(work.touched):
         await sidecar.refresh(outbox, touched)
     if work.report != SalvageReport():
         log.warning(
@@ -168,6 +168,7 @@ class _Salvage:
         closed = max((incident.opened, *ends), key=lambda end: end.mono)
         await self._outbox.close_incident(incident.id, closed, recovered=True)
         self.report = replace(self.report, closed=self.report.closed + 1)
+        self.touched.append(incident.id)
         log.warning("incident closed after a crash", incident=incident.id, camera=incident.camera)
 
     async def _enter_clip(self, clip: Clip, cut: int) -> None:

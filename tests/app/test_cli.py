@@ -27,7 +27,10 @@ INTERRUPTIBLE = (
     *EDGED[:2],
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from edged.cli import main; main()",
 )
-COMMANDS = ("run", "check", "record", "enqueue", "arm", "disarm", "auto", "drain", "outbox", "incidents", "receive")
+COMMANDS = (
+    *("run", "check", "record", "enqueue", "arm", "disarm", "auto", "drain", "ensure", "fsck"),
+    *("outbox", "incidents", "receive"),
+)
 DEEPER = (
     *(("outbox", action) for action in ("list", "show", "retry", "drop")),
     *(("incidents", action) for action in ("list", "show")),

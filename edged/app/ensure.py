@@ -1,0 +1,70 @@
+"""`edged ensure`: have everything that is kept proven to be elsewhere, and wait for it if asked."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from edged.app.client import ask
+from edged.app.listing import size
+from edged.supervise.control import NoDaemonError, call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edged.settings import DeviceConfig
+
+_LOOK = 1.0  # seconds between two looks while it is waited
+_PATIENCE = 600.0  # seconds for a sweep of a slow card
+_BAR = 30  # characters
+
+
+async def ensure(config: DeviceConfig, *, wait: float, progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Queue what is not under way, wait up to `wait` seconds, and return what `standing` says then.
+
+    `progress` is called with each standing. The wait ends early when nothing that is left can come by itself; without a
+    daemon nothing can.
+    """
+    result: dict[str, Any] = await ask(config, "ensure", {}, timeout=_PATIENCE)
+    lost = result["lost"]
+    loop = asyncio.get_running_loop()
+    end = loop.time() + wait
+    while not result["safe"] and _may_come(result) and loop.time() < end:
+        progress(result)
+        await asyncio.sleep(min(_LOOK, max(0.0, end - loop.time())))
+        try:
+            result = await call(config.device.state / "control.sock", "standing", {}, timeout=_PATIENCE)
+        except NoDaemonError:
+            break
+        result |= {"lost": lost, "safe": result["safe"] and not lost}
+    progress(result)
+    return result
+
+
+def bar(result: dict[str, Any]) -> str:
+    """Return a standing as a bar with its figures."""
+    whole, done = result["bytes"], result["proven_bytes"]
+    filled = _BAR if not whole else _BAR * done // whole
+    files = f"{result['proven_files']} of {result['files']} files"
+    return f"[{'#' * filled:.<{_BAR}}] {files}, {size(done)} of {size(whole)} proven"
+
+
+def lines(result: dict[str, Any]) -> Iterator[str]:
+    """Yield what a person should read of a standing: what is not safe, each with why, and the sum."""
+    for row in result["unproven"]:
+        yield f"{row['path']} ({size(row['size'])}): {row['why']}"
+    if result["recording"]:
+        yield f"{result['recording']} incidents are still being recorded"
+    if result["lost"]:
+        yield f"{result['lost']} files were found missing or changed; each is in the ledger of losses"
+    if result["given_up"]:
+        yield f"note: {result['given_up']} files were given up by a person, and stay until retention takes them"
+    if result.get("alone") and not result["safe"]:
+        yield "note: no edged runs here, so nothing is under way"
+    figures = f"{result['proven_files']} files, {size(result['proven_bytes'])}"
+    yield f"everything is safe: {figures}" if result["safe"] else f"not everything is safe; what is: {figures}"
+
+
+def _may_come(result: dict[str, Any]) -> bool:
+    coming = result["recording"] or any(not row["hopeless"] for row in result["unproven"])
+    return bool(coming) and not result.get("alone", False)
