@@ -34,6 +34,7 @@ class DeviceSettings:
 
     name: str
     state: Path = Path("/var/lib/edged")
+    require_mount: bool = False  # refuse to start while nothing is mounted there, instead of filling the system's disk
     site: str = ""  # as people know the place; the name if empty
     timezone: str = "UTC"
 

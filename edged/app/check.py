@@ -83,7 +83,7 @@ async def check_all(path: Path, *, send: bool) -> list[Row]:
         ]
     clock = SystemClock()
     rows = [Row(level=Level.OK, what="configuration", text=f"{path} is complete and consistent")]
-    spool = Spool(config.device.state)
+    spool = Spool(config.device.state, require_mount=config.device.require_mount)
     cameras = await _seen_by_daemon(spool)
     looks: list[Awaitable[Row]] = [
         _guarded("state directory", _state(spool, running=cameras is not None)),
@@ -136,6 +136,7 @@ async def _seen_by_daemon(spool: Spool) -> dict[str, Any] | None:
 
 async def _state(spool: Spool, *, running: bool) -> Row:
     what = "state directory"
+    await asyncio.to_thread(spool.require_mounted)
     home = await asyncio.to_thread(_home, spool.root)
     if home != spool.root:
         try:

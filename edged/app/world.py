@@ -17,7 +17,6 @@ from edged.base.errors import EdgedError
 from edged.outbox.loop import OutboxLoop
 from edged.outbox.nouns import AlertRules
 from edged.outbox.policy import Destinations
-from edged.outbox.retention import Level
 from edged.outbox.spool import Spool
 from edged.outbox.store import open_outbox
 from edged.record.salvage import salvage
@@ -79,7 +78,7 @@ class World:
             destinations=self.destinations,
             rules=AlertRules(cooldown=config.alerts.cooldown, cap_per_hour=config.alerts.cap_per_hour),
             why_silent=self.arming.why_silent,
-            has_room=lambda: self.upkeep.level < Level.CRITICAL,
+            has_room=self.upkeep.has_room,
         )
         self.eyes = {name: Eye(name, section, around) for name, section in config.cameras.items()}
         self.outward = Outward(config, outbox, clock, health=self.health, space=lambda: self.upkeep.space)
@@ -154,7 +153,7 @@ async def open_world(config: DeviceConfig, clock: Clock, notifier: Notifier) -> 
 
     Raises AlreadyRunningError, NewerSchemaError, ConfigError (a secret can't be had), OSError (the directory).
     """
-    spool = Spool(config.device.state)
+    spool = Spool(config.device.state, require_mount=config.device.require_mount)
     await asyncio.to_thread(spool.prepare)
     with spool.lock():
         outbox = await open_outbox(spool.database, clock)

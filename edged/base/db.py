@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PAGE_SIZE = 1024  # bytes; 10 kB instead of 25 kB written per incident
+_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}  # the second: for the index beside the WAL
 _BUSY = 5.0  # seconds to wait for a lock that only a person's sqlite3 shell can hold
 
 
@@ -83,6 +84,11 @@ async def open_database(path: Path, migrations: Sequence[str], *, checkpoints: b
         await writer.close()
         raise
     return Database(path, writer, reader)
+
+
+def lacks_room(error: sqlite3.OperationalError) -> bool:
+    """Return whether a statement failed for want of space on the disk."""
+    return getattr(error, "sqlite_errorcode", None) in _NO_ROOM  # errors of our own have no code
 
 
 async def _call(connection: aiosqlite.Connection, function: Callable[..., T], *args: Any) -> T:

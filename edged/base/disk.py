@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+
+def on_system_disk(path: Path) -> bool:
+    """Return whether `path`, or what exists above it, lies on the system's own disk: nothing is mounted there."""
+    existing = next(place for place in (path, *path.parents) if place.exists())
+    return existing.stat().st_dev == Path("/").stat().st_dev
+
+
+class Place:
+    """A directory as it is now. Once its disk is unmounted another one bears its name, on the disk beneath."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._identity = self._look()
+
+    def gone(self) -> bool:
+        """Return whether this directory is not to be found under its name any more."""
+        try:
+            return self._look() != self._identity
+        except OSError:
+            return True
+
+    def _look(self) -> tuple[int, int]:
+        status = self._path.stat()
+        return status.st_dev, status.st_ino
 
 
 def sync_directory(path: Path) -> None:
@@ -28,17 +55,32 @@ def make_directory(path: Path) -> None:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file (mode 0600) and make it last with its name; a file of that name is overwritten."""
-    _write(path, data)
-    sync_directory(path.parent)
+    """Write a new file (mode 0600) and make it last with its name; a file of that name is overwritten.
+
+    Nothing is left of a file that the disk refuses: half of one would lie there for ever.
+    """
+    with _gone_if_refused(path):
+        _write(path, data)
+        sync_directory(path.parent)
 
 
 def replace_synced(path: Path, data: bytes) -> None:
     """Put `data` at `path` so that at every moment either the old or the new content is there, whole."""
     new = path.with_name(path.name + ".new")
-    _write(new, data)
-    new.replace(path)
+    with _gone_if_refused(new):
+        _write(new, data)
+        new.replace(path)
     sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def _gone_if_refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
 
 
 def _write(path: Path, data: bytes) -> None:

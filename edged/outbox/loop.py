@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import sqlite3
 from typing import TYPE_CHECKING
 
 import structlog
@@ -33,15 +32,16 @@ log = structlog.get_logger(__name__)
 TICK = 5.0  # seconds between two looks at what is due: how late a summary may be
 _LOOK = 60.0  # seconds between two looks at the disk, and at what was lost
 _DESCRIBE = 30.0  # seconds in which an incident's receipts and outcomes are gathered into one write of its sidecar
-_FULL = "database or disk is full"  # SQLite's words for SQLITE_FULL
+_CALM = 600.0  # seconds that there has to be room again until that is told: one mail, not one for each clip deleted
 _SAID = {
+    Level.OK: "There is room on the disk again: {free} MB are free, and incidents are kept with their clips.",
     Level.WARN: "The disk is filling: {free} MB are free. Clips that are safe elsewhere are deleted to make room.",
     Level.CRITICAL: "The disk is full but for {free} MB: incidents are kept as snapshots only until there is room.",
 }
 
 
 class OutboxLoop:
-    """Keeps one outbox in order. `level` says how much room there is; at CRITICAL only snapshots should be recorded."""
+    """Keeps one outbox in order. `level` says how much room there is, `trouble` what else is wrong with the disk."""
 
     def __init__(
         self, outbox: Outbox, spool: Spool, *, settings: OutboxSettings, destinations: Destinations, clock: Clock
@@ -61,7 +61,11 @@ class OutboxLoop:
             "sidecars": now + _DESCRIBE,
             "copy": now + settings.backup_interval,
         }
+        self._pressed = False  # the ballast was given up, and room was made at once
+        self._told = Level.OK  # what people know of `level`
+        self._better_since: float | None = None  # mono: since when there is more room than they know
         self.level = Level.OK
+        self.trouble = ""  # read-only, not mounted any more
         self.space: Space | None = None  # of the disk, as last seen
         self.kept = 0  # bytes of files, as last seen
 
@@ -76,16 +80,16 @@ class OutboxLoop:
         """Write the sidecars that are behind their rows: the last deliveries have ended."""
         await self._describe()
 
+    def has_room(self) -> bool:
+        """Return whether clips may be recorded, and not only snapshots."""
+        return self.level < Level.CRITICAL and not self.trouble and not self._outbox.ballast.given_up
+
     async def step(self) -> None:
         """Do what is due now; raises sqlite3.OperationalError or OSError where the disk does not let it."""
-        try:
-            await self._work()
-        except sqlite3.OperationalError as error:
-            # a full disk takes no row, not even one that deletes: the ballast makes the room for making room
-            if str(error) != _FULL or not await asyncio.to_thread(self._spool.drop_ballast):
-                raise
-            log.warning("disk full, ballast given up", path=str(self._spool.root))
+        await self._work()
+        if self._outbox.ballast.given_up and not self._pressed:
             await self._make_room(await self._look())
+        self._pressed = self._outbox.ballast.given_up
 
     async def _work(self) -> None:
         await self._correct_clock()
@@ -119,32 +123,54 @@ class OutboxLoop:
         self._corrected = True
 
     async def _sweep(self) -> None:
+        await self._examine()
+        if self.trouble:  # every file would seem to be missing
+            return
         await sweep(self._outbox, self._spool, self._destinations, self._clock)
         await self._make_room(await self._look())
         await self._outbox.prune(self._settings.keep_rows)
 
     async def _describe(self) -> None:
-        while self._outbox.undescribed:
-            await refresh(self._outbox, self._outbox.undescribed.pop())
+        for incident in tuple(self._outbox.undescribed):
+            self._outbox.undescribed.discard(incident)
+            await refresh(self._outbox, incident)  # notes it again where the disk refuses
 
     async def _look(self) -> Space:
+        await self._examine()
         self.space = space = await asyncio.to_thread(self._spool.space)
         self.kept = await self._outbox.kept_bytes()
         return space
 
+    async def _examine(self) -> None:
+        trouble = await asyncio.to_thread(self._spool.trouble)
+        if trouble == self.trouble:
+            return
+        self.trouble = trouble
+        where = self._spool.root
+        if trouble:
+            log.error("disk out of use", path=str(where), why=trouble)
+            await self._tell(f"The disk with {where} can't be used: {trouble}. No clips are recorded until it can.")
+        else:
+            log.info("disk in use again", path=str(where))
+            await self._tell(f"The disk with {where} can be used again; clips are recorded.", NoticeKind.CLEAR)
+
     async def _is_tight(self, space: Space) -> bool:
         """Return whether there is room to make before the next sweep."""
         settings = self._settings
-        if settings.delete_after_proof or self.level > Level.OK or space.free < floors(settings, space.total).warn:
+        if settings.delete_after_proof or max(self.level, self._told) > Level.OK:
+            return True
+        if space.free < floors(settings, space.total).warn:
             return True
         return bool(settings.quota) and self.kept > settings.quota
 
     async def _make_room(self, space: Space) -> None:
+        if self.trouble:
+            return
         decided = plan(await self._outbox.kept_files(), self._settings, stamp(self._clock), space)
         for deletion in decided.deletions:
             await self._delete(deletion)
         if decided.level < Level.CRITICAL:
-            await asyncio.to_thread(self._spool.lay_ballast)
+            await asyncio.to_thread(self._outbox.ballast.lay)
         await self._say(decided.level, space)
 
     async def _delete(self, deletion: Deletion) -> None:
@@ -157,13 +183,26 @@ class OutboxLoop:
         )
 
     async def _say(self, level: Level, space: Space) -> None:
-        """Tell people when there is less room than before; that there is more again, the status page shows."""
-        worse, self.level = level > self.level, level
-        if not worse:
-            return
-        log.warning("disk space", level=level.name.lower(), free=space.free, total=space.total)
-        text = _SAID[level].format(free=space.free // 10**6)
-        notice = Notice(id=secrets.token_hex(16), kind=NoticeKind.SYSTEM, since=stamp(self._clock), text=text)
+        """Note how much room there is, and tell people when it has become less, or has been more for a while."""
+        if level != self.level:
+            tell = log.warning if level > self.level else log.info
+            tell("disk space", level=level.name.lower(), free=space.free, total=space.total)
+        self.level, known = level, self._told
+        free, now = space.free // 10**6, self._clock.mono()
+        if level > known:
+            await self._tell(_SAID[level].format(free=free))
+            self._told, self._better_since = level, None
+        elif level == known:
+            self._better_since = None
+        elif self._better_since is None:
+            self._better_since = now
+        elif now - self._better_since >= _CALM:
+            if known is Level.CRITICAL:
+                await self._tell(_SAID[Level.OK].format(free=free), NoticeKind.CLEAR)
+            self._told, self._better_since = level, None
+
+    async def _tell(self, text: str, kind: NoticeKind = NoticeKind.SYSTEM) -> None:
+        notice = Notice(id=secrets.token_hex(16), kind=kind, since=stamp(self._clock), text=text)
         await self._outbox.add_notice(notice, self._destinations.people)
 
     async def _check_and_copy(self) -> None:
@@ -173,8 +212,11 @@ class OutboxLoop:
         if commits == self._copied:
             return
         new = self._spool.backup.with_name(self._spool.backup.name + ".new")
-        await self._outbox.database.backup(new)
-        await asyncio.to_thread(_put_in_place, new, self._spool.backup)
+        try:
+            await self._outbox.database.backup(new)
+            await asyncio.to_thread(_put_in_place, new, self._spool.backup)
+        finally:
+            await asyncio.to_thread(new.unlink, missing_ok=True)  # what a full disk has left of it
         self._copied = commits
 
 

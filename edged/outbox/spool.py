@@ -3,7 +3,7 @@
     STATE/lock                                    held by the one process that works here (flock)
     STATE/control.sock                            the daemon's ear for commands
     STATE/outbox.db                               the outbox, and outbox.db.backup, a recent copy
-    STATE/ballast                                 given up when the disk is full, so that rows can be deleted at all
+    STATE/ballast                                 given up when the disk is full, so that rows can be written at all
     STATE/clips/YYYY-MM-DD/INCIDENT/part-001.mp4  and snapshot-1.jpg, incident.json; the day is that of UTC
     STATE/documents/ID/NAME
 
@@ -13,6 +13,7 @@ Everything here blocks: call it on a thread.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -22,8 +23,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from edged.base.clock import stamp
-from edged.base.disk import make_directory, sync_directory
+from edged.base.disk import Place, make_directory, on_system_disk, sync_directory
 from edged.base.lock import hold
+from edged.outbox.ballast import Ballast
 from edged.outbox.nouns import Document
 
 if TYPE_CHECKING:
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 
 SIDECAR = "incident.json"
 _HALF_SIDECAR = SIDECAR + ".new"  # what a power cut may leave of a write (base/disk)
-_BALLAST = 1024 * 1024  # bytes; enough for SQLite's log to grow by some hundred deleted rows
+_RESERVE = 1024 * 1024  # bytes of free space that are left to the database: files end before the last is gone
+_UNMOUNTED = "it is not mounted any more"
 _PIECE = 1024 * 1024  # bytes read and hashed at once
 _PARTIAL = ".partial"
 
@@ -53,9 +56,9 @@ class Space:
 
 
 class Spool:
-    """The state directory at `root`."""
+    """The state directory at `root`; `require_mount`: on a disk of its own, that has to be mounted."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, require_mount: bool = False) -> None:
         self.root = root
         self.database = root / "outbox.db"
         self.backup = root / "outbox.db.backup"
@@ -63,20 +66,42 @@ class Spool:
         self.clips = root / "clips"
         self.documents = root / "documents"
         self._lock = root / "lock"
-        self._ballast = root / "ballast"
+        self._require_mount = require_mount
+        self._place: Place | None = None  # the directory that this process began with
 
     def prepare(self) -> None:
         """Make the directories, for this user alone, and lay the ballast; OSError where that can't be done."""
+        self.require_mounted()
         for directory in (self.root, self.clips, self.documents):
             make_directory(directory)
-        self.lay_ballast()
+        self._place = Place(self.root)
+        Ballast(self.root).lay()
+
+    def require_mounted(self) -> None:
+        """Raise OSError where a disk has to be mounted and is not."""
+        if self._require_mount and on_system_disk(self.root):
+            advice = "nothing is mounted here; mount the disk, or set device.require_mount = false for the system's own"
+            raise OSError(errno.ENODEV, advice, str(self.root))
+
+    def trouble(self) -> str:
+        """Return what keeps files from being written though there may be room; "" for nothing."""
+        if self._place is not None and self._place.gone():
+            return _UNMOUNTED
+        try:
+            return "it has become read-only" if os.statvfs(self.root).f_flag & os.ST_RDONLY else ""
+        except OSError as error:
+            return f"it can't be read ({error.strerror})"
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the state directory; AlreadyRunningError names the process that does."""
         return hold(self._lock)
 
     def incident_directory(self, incident: str, wall: float) -> Path:
-        """Make and return the directory of an incident that opened at `wall` (Unix seconds)."""
+        """Make and return the directory of an incident that opened at `wall` (Unix seconds).
+
+        OSError where files must not go: on a disk without room, or beside the disk that edged began with.
+        """
+        self._require_room(0)
         day = datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%d")
         directory = self.clips / day / incident
         make_directory(directory)
@@ -88,6 +113,7 @@ class Spool:
 
     def take_document(self, source: Path, clock: Clock) -> Document:
         """Copy the file `source` into the spool, synced and hashed; OSError when it can't be read or kept."""
+        self._require_room(source.stat().st_size)
         document = secrets.token_hex(16)
         directory = self.documents / document
         make_directory(directory)
@@ -135,28 +161,12 @@ class Spool:
         stat = os.statvfs(self.root)
         return Space(free=stat.f_bavail * stat.f_frsize, total=stat.f_blocks * stat.f_frsize)
 
-    def lay_ballast(self) -> bool:
-        """Lay the ballast if it is not there; False when the disk has no room for it."""
-        if self._ballast.exists():
-            return True
-        handle = os.open(self._ballast, os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            os.posix_fallocate(handle, 0, _BALLAST)
-        except OSError:
-            self._ballast.unlink()
-            return False
-        finally:
-            os.close(handle)
-        return True
-
-    def drop_ballast(self) -> bool:
-        """Give the ballast up; False if it was not there."""
-        try:
-            self._ballast.unlink()
-        except FileNotFoundError:
-            return False
-        sync_directory(self.root)
-        return True
+    def _require_room(self, size: int) -> None:
+        # where a mount has gone its empty directory shows: what were written there would fill the system's own disk
+        if self._place is not None and self._place.gone():
+            raise OSError(errno.ENODEV, _UNMOUNTED, str(self.root))
+        if self.space().free < size + _RESERVE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.root))
 
 
 def digest_of(path: Path) -> tuple[int, str]:

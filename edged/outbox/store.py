@@ -10,7 +10,9 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from edged.base.clock import stamp
+from edged.base.disk import Place
 from edged.outbox import claiming, deliveries, digests, files, incidents, ledger, notices, pruning, queries, windows
+from edged.outbox.ballast import Ballast
 from edged.outbox.opening import open_sound
 
 if TYPE_CHECKING:
@@ -35,18 +37,21 @@ async def open_outbox(path: Path, clock: Clock) -> Outbox:
 
     Raises NewerSchemaError, sqlite3.OperationalError (disk full, read-only, locked by another program).
     """
-    database, rebuilt = await open_sound(path, clock)
+    ballast = Ballast(path.parent)
+    database, rebuilt = await ballast.ease(lambda: open_sound(path, clock))
     boot = clock.boot()
-    await database.run(lambda tx: deliveries.start_boot(tx, boot))
-    return Outbox(database, clock, rebuilt=rebuilt)
+    await ballast.ease(lambda: database.run(lambda tx: deliveries.start_boot(tx, boot)))
+    return Outbox(database, clock, ballast, rebuilt=rebuilt)
 
 
 class Outbox:
     """An open outbox; `open_outbox` makes it. `rebuilt`: it lost what an earlier one knew."""
 
-    def __init__(self, database: Database, clock: Clock, *, rebuilt: bool = False) -> None:
+    def __init__(self, database: Database, clock: Clock, ballast: Ballast, *, rebuilt: bool = False) -> None:
         self.database = database
+        self.ballast = ballast
         self.root: Path = database.path.parent
+        self.place = Place(self.root)
         self.rebuilt = rebuilt
         self._clock = clock
         self.commits = 0  # since it was opened, those that changed something
@@ -380,7 +385,7 @@ class Outbox:
             if changes:
                 loop.call_soon_threadsafe(self._notice, incidents_told)
 
-        return await self.database.run(watched, after=after)
+        return await self.ballast.ease(lambda: self.database.run(watched, after=after))
 
     def _notice(self, incidents_told: Collection[str]) -> None:
         self.commits += 1

@@ -46,6 +46,9 @@ async def sweep(outbox: Outbox, spool: Spool, destinations: Destinations, clock:
     """Compare rows and files once and put right what differs."""
     files = await outbox.kept_files()
     gone = await asyncio.to_thread(_damaged, files)
+    unmounted = await asyncio.to_thread(outbox.place.gone)
+    if unmounted:  # not the files are missing, but their disk
+        return Findings()
     for file, reason in gone:
         if await outbox.delete_file(file.id, reason):
             log.error("file lost", what=file.what, incident=file.incident, path=str(file.path), reason=reason)
@@ -84,8 +87,8 @@ def _damage(file: StoredFile) -> str:
         size = file.path.stat().st_size
     except FileNotFoundError:
         return "missing from the disk"
-    except OSError as error:
-        return f"can't be read from the disk: {error.strerror}"
+    except OSError:
+        return ""  # a disk that does not answer now may do so later
     return "" if size == file.size else f"changed on the disk: {size} bytes, not {file.size}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from edged.base.errors import FileLostError, NoAnswerError
@@ -36,14 +37,18 @@ class Uploader:
         async def created(url: str) -> None:
             await self._outbox.set_upload_url(delivery.id, url)
 
-        return await target.deliver(
-            Errand(
-                path=delivery.path,
-                manifest=await manifest_for(self._outbox, delivery),
-                urgency=delivery.priority,
-                upload_url=delivery.upload_url,
-                created=created,
-                progress=transfer.progress,
-                sending=transfer.sending,
-            )
+        errand = Errand(
+            path=delivery.path,
+            manifest=await manifest_for(self._outbox, delivery),
+            urgency=delivery.priority,
+            upload_url=delivery.upload_url,
+            created=created,
+            progress=transfer.progress,
+            sending=transfer.sending,
         )
+        try:
+            return await target.deliver(errand)
+        except FileLostError as error:
+            if await asyncio.to_thread(self._outbox.place.gone):  # no file is lost that is only out of reach
+                raise NoAnswerError(f"the disk at {self._outbox.root} is not mounted any more") from error
+            raise

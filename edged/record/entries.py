@@ -147,6 +147,7 @@ class Entries:
                 await self._on_writer(lambda: sidecar.write(self._directory(incident), described))
             except OSError as error:
                 log.warning("sidecar not written", incident=incident.id, error=error.strerror or str(error))
+                self._outbox.undescribed.add(incident.id)
 
     def _loss(self, incident: Incident, lost: Lost) -> Loss:
         seconds = lost.end - lost.start

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import sqlite3
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +23,6 @@ from edged.outbox.sweep import Findings, sweep
 from tests.outbox.world import HandClock, Maker, receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     from edged.model import Clip, Delivery
     from edged.outbox.store import Outbox
@@ -384,49 +380,3 @@ def test_run_repeats_its_step_and_beats(simulate: Simulate, state_dir: Path) -> 
         return pulse.beats
 
     assert simulate(scene) == 721
-
-
-# -------------------------------------------------------------------------------------------- a full disk
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 6 MB that really fills up."""
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", mount], check=True)
-    yield mount
-    subprocess.run(["umount", "-l", mount], check=True)
-
-
-async def test_the_ballast_lets_a_full_disk_delete(small_disk: Path, clock: HandClock) -> None:
-    """On a disk filled to the last byte no row can be written; the ballast goes, then the proven clip."""
-    spool = Spool(small_disk / "state")
-    spool.prepare()
-    outbox = await open_outbox(spool.database, clock)
-    make = Maker(clock=clock, root=spool.root)
-    (clip,) = await recorded(outbox, spool, make)
-    await prove(outbox, clip)
-    _fill(small_disk / "filler")
-    with pytest.raises(sqlite3.OperationalError, match="full"):
-        await _open_many(outbox, make)
-    keeper = loop_of(outbox, spool, clock, delete_after_proof=True)
-    await keeper.step()
-    assert not clip.path.exists()
-    assert (await outbox.counts()).deleted == 1
-    await outbox.close()
-
-
-async def _open_many(outbox: Outbox, make: Maker) -> None:
-    for _ in range(1000):
-        await outbox.open_incident(make.incident(), (), RULES)
-
-
-def _fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        for size in (65536, 4096, 1):
-            try:
-                while True:
-                    file.write(os.urandom(size))
-            except OSError:
-                continue
