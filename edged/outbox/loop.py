@@ -82,7 +82,7 @@ class OutboxLoop:
 
     def has_room(self) -> bool:
         """Return whether clips may be recorded, and not only snapshots."""
-        return self.level < Level.CRITICAL and not self.trouble and not self._outbox.ballast.given_up
+        return self.level < Level.CRITICAL and not self._outbox.ballast.given_up
 
     async def step(self) -> None:
         """Do what is due now; raises sqlite3.OperationalError or OSError where the disk does not let it."""

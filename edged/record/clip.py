@@ -70,7 +70,12 @@ class DiskFile:
     def __init__(self, path: Path) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._descriptor: int | None = os.open(path, flags, 0o600)
-        sync_directory(path.parent)
+        try:
+            sync_directory(path.parent)
+        except OSError:
+            self.close()
+            path.unlink()
+            raise
 
     def write(self, data: bytes) -> None:
         """Append all of `data`."""
@@ -118,7 +123,7 @@ def read_label(text: str) -> Label | None:
         data = json.loads(text)
         start = msgspec.convert(data["start"], Stamp)
         return Label(incident=str(data["incident"]), camera=str(data["camera"]), part=int(data["part"]), start=start)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
@@ -158,7 +163,7 @@ class Part:
         self._codec = first.stream.codec
         self._sets = in_band_sets(first.stream, first.data) or parameter_sets(first.stream)
         self._retimer = Retimer()
-        self._seconds = self._kept = 0.0
+        self._seconds = self._whole = self._kept = 0.0  # all, handed to the disk in whole fragments, synced
         template, picture = _probe(first, self._sets)
         self._width, self._height = picture.width, picture.height
         with template:
@@ -183,7 +188,7 @@ class Part:
         return in_band_sets(packet.stream, packet.data) in {b"", self._sets}
 
     def write(self, packet: Packet) -> None:
-        """Append a packet; when it completes a fragment, that is synced before the return.
+        """Append a packet; `sync` makes the fragments last that are complete by then.
 
         Raises OSError from the disk, BadBitstreamError when the packet is damaged.
         """
@@ -191,14 +196,22 @@ class Part:
         unit = av.Packet(packet.data)
         unit.stream, unit.time_base, unit.is_keyframe = self._stream, Fraction(1, TICKS), packet.key
         unit.pts, unit.dts, unit.duration = time.pts, time.dts, time.duration
-        before = self._seconds
+        before, size = self._seconds, self._out.size
         try:
             self._muxer.mux(unit)
         except av.error.InvalidDataError as error:
             raise BadBitstreamError(f"the muxer refuses a packet: {error}") from error
         self._seconds = (time.dts + time.duration) / TICKS
-        if self._out.fresh:
-            self._sync(before)
+        if self._out.size > size:
+            self._whole = before
+
+    def sync(self) -> None:
+        """Make what was written last, if anything is new; OSError from the disk.
+
+        Once for many packets: a disk that takes half a second for it still keeps up with the camera.
+        """
+        if self._whole > self._kept:
+            self._sync(self._whole)
 
     def seal(self) -> Sealed:
         """Write what the muxer still holds, sync and close; OSError from the disk."""
@@ -209,10 +222,15 @@ class Part:
         return self._sealed()
 
     def cut(self) -> Sealed | None:
-        """After an OSError: keep what was synced as a shorter part; None, and no file, when nothing would play."""
+        """After an OSError: keep what was synced as a shorter part; None, and no file, when nothing would play.
+
+        What was synced is read back first: it is kept only if the disk holds it still.
+        """
         self._out.deaf = True
         with contextlib.suppress(av.error.FFmpegError):  # it still remembers the error
             self._muxer.close()
+        if not self._is_held():
+            self._kept = 0.0
         if self._kept > 0.0:
             self._file.truncate(self._out.synced)
         self._file.close()
@@ -220,6 +238,19 @@ class Part:
             self._path.unlink()
         sync_directory(self._path.parent)  # ext4 and XFS write the truncation's journal entry with it
         return self._sealed() if self._kept > 0.0 else None
+
+    def _is_held(self) -> bool:
+        """Return whether the disk gives back what was synced; the pages of a failed write are clean and so dropped."""
+        digest, left = hashlib.sha256(), self._out.synced
+        try:
+            with self._path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                while left and (data := file.read(min(left, _BUFFER))):
+                    digest.update(data)
+                    left -= len(data)
+        except OSError:
+            return False
+        return digest.hexdigest() == self._out.digest
 
     def _sync(self, seconds: float) -> None:
         """Make what was written last: the part's first `seconds`."""
@@ -248,24 +279,20 @@ class _Hashed:
     def __init__(self, file: PlainFile) -> None:
         self._file = file
         self._hash = hashlib.sha256()
-        self._size = self.synced = 0
+        self.size = self.synced = 0
         self.digest = self._hash.hexdigest()
         self.deaf = False  # after an error: swallow what the muxer still wants to be rid of
-
-    @property
-    def fresh(self) -> bool:
-        return self._size > self.synced
 
     def write(self, data: bytes) -> int:
         if not self.deaf:
             self._file.write(data)
             self._hash.update(data)
-            self._size += len(data)
+            self.size += len(data)
         return len(data)
 
     def sync(self) -> None:
         self._file.sync()
-        self.synced, self.digest = self._size, self._hash.hexdigest()
+        self.synced, self.digest = self.size, self._hash.hexdigest()
 
 
 def _options(fragment: float) -> dict[str, str]:

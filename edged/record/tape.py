@@ -74,8 +74,14 @@ class Tape:
 
     def write(self, packets: Iterable[Packet]) -> list[Outcome]:
         """Append packets in decoding order; return the parts that were sealed and what was lost on the way."""
+        packet = None
         for packet in packets:
             self._take(packet)
+        if self._part is not None and packet is not None:
+            try:
+                self._part.sync()
+            except OSError as error:
+                self._cut(self._part, packet, error)
         return self._outcomes()
 
     def seal(self) -> list[Outcome]:
@@ -117,6 +123,8 @@ class Tape:
             return True
         if not packet.key:
             return False
+        if not self._has_room():
+            return True
         try:
             same = part.continues_with(packet)
         except BadBitstreamError:

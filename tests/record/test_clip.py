@@ -34,9 +34,10 @@ def record(path: Path, units: Sequence[Packet]) -> Sealed:
 
 
 def write_all(part: Part, units: Sequence[Packet]) -> None:
-    """Write packets one after the other."""
+    """Write packets one after the other, as they come from a camera."""
     for unit in units:
         part.write(unit)
+        part.sync()
 
 
 def pictures(path: Path) -> list[float]:
@@ -93,8 +94,8 @@ def test_hevc_is_tagged_for_browsers(tmp_path: Path) -> None:
         assert file.streams.video[0].codec_context.codec_tag == "hvc1"
 
 
-def test_every_fragment_is_synced_before_the_next_packet(tmp_path: Path) -> None:
-    """At no moment do more than a fragment and a picture wait for the disk."""
+def test_every_fragment_can_be_synced_before_the_next_packet(tmp_path: Path) -> None:
+    """At no moment do more than a fragment and a picture wait for the disk; without a new fragment nothing is done."""
     units = packets(seconds=4)
     file: list[FailingFile] = []
 
@@ -105,7 +106,8 @@ def test_every_fragment_is_synced_before_the_next_packet(tmp_path: Path) -> None
     part = Part(tmp_path / "part-001.mp4", units[0], LABEL, fragment=0.5, make_file=make)
     for number, unit in enumerate(units):
         part.write(unit)
-        assert file[0].calls[-1:] != ["write"]
+        part.sync()
+        assert number < RATE or file[0].calls[-1] == "sync"
         with_pictures = tmp_path / "copy.mp4"
         with_pictures.write_bytes((tmp_path / "part-001.mp4").read_bytes())
         if number >= RATE:
@@ -135,6 +137,53 @@ def test_after_a_disk_error_the_part_is_what_was_synced(tmp_path: Path, fault: d
     assert len(pictures(kept.path)) == round(kept.seconds * RATE)
     assert file[0].calls[-2:] == ["truncate", "close"]
     assert file[0].calls.count("sync") <= 4
+
+
+def test_what_the_disk_does_not_give_back_is_not_kept(tmp_path: Path) -> None:
+    """A write that failed took synced bytes along, as a card does that loses a whole block: the part is given up."""
+    units = packets(seconds=4)
+    part = Part(tmp_path / "part-001.mp4", units[0], LABEL, fragment=0.5, make_file=_LosingBlocks)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_all(part, units)
+    assert part.cut() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+class _LosingBlocks(FailingFile):
+    """A file whose fourth sync fails, after which its beginning reads as zeros."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, sync=4, error=errno.EIO)
+        self._path = path
+
+    def sync(self) -> None:
+        """Sync; at the failure a block is gone."""
+        try:
+            super().sync()
+        except OSError:
+            with self._path.open("r+b") as file:
+                file.write(bytes(512))
+            raise
+
+
+def test_many_packets_are_one_sync(tmp_path: Path) -> None:
+    """A recorder that is behind, for a slow disk, catches up: it waits once for all that had come meanwhile."""
+    units = packets(seconds=8)
+    file: list[FailingFile] = []
+
+    def make(path: Path) -> FailingFile:
+        file.append(FailingFile(path))
+        return file[0]
+
+    part = Part(tmp_path / "part-001.mp4", units[0], LABEL, fragment=0.5, make_file=make)
+    for unit in units:
+        part.write(unit)
+    part.sync()
+    assert file[0].calls.count("sync") == 1
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes((tmp_path / "part-001.mp4").read_bytes())
+    assert len(pictures(copy)) >= len(units) - RATE // 2 - 1
+    part.seal()
 
 
 def test_a_part_of_which_nothing_is_safe_leaves_no_file(tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ def tape(
 
 
 def recorded(target: Tape, units: list[Packet]) -> list[Outcome]:
-    """Write everything and finish."""
-    return [*target.write(units), *target.finish()]
+    """Write everything, packet by packet as from a camera, and finish."""
+    return [*(outcome for unit in units for outcome in target.write([unit])), *target.finish()]
 
 
 def parts(outcomes: list[Outcome]) -> list[Sealed]:
@@ -148,14 +148,14 @@ def test_a_sync_that_fails_at_the_seal_keeps_the_fragments_before(tmp_path: Path
     files: list[FailingFile] = []
 
     def make(path: Path) -> FailingFile:
-        files.append(FailingFile(path, sync=4, error=errno.EIO))
+        files.append(FailingFile(path, sync=3, error=errno.EIO))
         return files[-1]
 
     outcomes = recorded(tape(tmp_path, make_file=make), packets(seconds=1.5))
     (kept,) = parts(outcomes)
     assert 0.5 <= kept.seconds < 1.5
     assert losses(outcomes)[0].start == kept.end
-    assert files[0].calls.count("sync") == 4
+    assert files[0].calls.count("sync") == 3
 
 
 def test_at_critical_space_nothing_is_written_and_that_is_told(tmp_path: Path) -> None:
@@ -171,6 +171,20 @@ def test_at_critical_space_nothing_is_written_and_that_is_told(tmp_path: Path) -
     assert [(loss.start, loss.reason) for loss in losses(resumed)] == [(100.0, NO_ROOM)]
     assert losses(after) == []
     assert count(parts(after)[0].path) == 30
+
+
+def test_room_that_ends_in_the_middle_of_a_part_ends_the_part(tmp_path: Path) -> None:
+    """What is left of the disk is not written full to the part's planned end: it ends with its group of pictures."""
+    room = [True]
+    target = tape(tmp_path, has_room=lambda: room[0])
+    units = packets(seconds=3)
+    first = target.write(units[:12])
+    room[0] = False
+    rest = [*target.write(units[12:]), *target.finish()]
+    assert first == []
+    (part,) = parts(rest)
+    assert part.seconds == pytest.approx(2.0)
+    assert [(loss.start, loss.reason) for loss in losses(rest)] == [(part.end, NO_ROOM)]
 
 
 def test_a_name_in_use_is_passed_over(tmp_path: Path) -> None:
