@@ -108,5 +108,5 @@ class Notices:
 def _read(ledger: Path) -> frozenset[str]:
     try:
         return frozenset(str(camera) for camera in json.loads(ledger.read_text()))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return frozenset()  # unknown counts as nobody: then a camera that is still lost is told once more

@@ -76,5 +76,5 @@ class LastResort:
 def _reboots(ledger: Path) -> list[float]:
     try:
         return [float(wall) for wall in json.loads(ledger.read_text())]
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError):
         return []  # unknown counts as none: the budget of the day is then at most doubled

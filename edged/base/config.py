@@ -37,8 +37,10 @@ def load(path: Path, section: type[T]) -> T:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError((Mistake(key="", text=f"{path} can't be read: {error.strerror}"),)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # TOML's own and UTF-8's errors, and a number of thousands of digits
         raise ConfigError((Mistake(key="", text=f"{path} is not valid TOML: {error}"),)) from error
+    except RecursionError as error:
+        raise ConfigError((Mistake(key="", text=f"{path} is nested too deeply to be a configuration"),)) from error
     return parse(data, section)
 
 
@@ -162,11 +164,20 @@ def _leaf(data: object, hint: Any) -> Any:
             raise ValueError(f'{data!r} has no unit; write it like "{hint.example}"')
         return hint.parse(data)
     if hint is Path:
-        return Path(msgspec.convert(data, str)).expanduser()
+        return _path(msgspec.convert(data, str))
     choices = _choices(hint)
     if choices and data not in choices:
         raise ValueError(f"{data!r} is none of {', '.join(map(repr, choices))}")
     return msgspec.convert(data, hint, strict=True)
+
+
+def _path(text: str) -> Path:
+    if "\0" in text:
+        raise ValueError(f"{text!r} is no path")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{text!r} begins with a user whom this machine does not know") from error
 
 
 def _choices(hint: Any) -> list[Any]:

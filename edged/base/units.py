@@ -28,6 +28,8 @@ _RATES = {
     "Gbit/s": 1000**3 / 8,
     **{f"{unit}/s": float(factor) for unit, factor in _BYTES.items()},
 }
+_LONGEST = 36_525 * 86400.0  # seconds; an instant after so long can still be written as a date
+_LARGEST = float(2**62)  # fits a database's integer
 
 
 class Duration(float):
@@ -39,7 +41,10 @@ class Duration(float):
     @classmethod
     def parse(cls, text: str) -> Duration:
         """Parse "500ms", "30s", "5min", "2h" or "7d"; ValueError says what is wrong."""
-        return cls(_parse(text, cls.units, cls.example))
+        value = _parse(text, cls.units, cls.example)
+        if value > _LONGEST:
+            raise ValueError(f"{text!r} is more than 100 years")
+        return cls(value)
 
 
 class Size(int):
@@ -93,4 +98,7 @@ def _parse(text: str, units: dict[str, float] | dict[str, int], example: str) ->
     factor = units.get(match[2])
     if factor is None:
         raise ValueError(f'{match[2]!r} is not a unit here; write it like "{example}" (units: {known})')
-    return float(match[1]) * factor
+    value = float(match[1]) * factor
+    if value > _LARGEST:
+        raise ValueError(f"{text!r} is larger than anything that edged can count")
+    return value

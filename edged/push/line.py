@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ _UNSENT = 128 * 1024  # bytes that may wait in the kernel: what an alert would h
 _PROBES = 3  # unanswered keep-alive probes until the peer counts as gone
 _BODY_LIMIT = 64 * 1024  # bytes kept of an answer's body
 _UNAUTHORISED = 401
+_SECONDS = re.compile(r"[0-9]{1,12}")  # Unix time, as far as a signature can carry it
+_ANSWERS = 10  # times the patience for silence in which a whole answer must be there
 _TICK = 1.0  # seconds between looks at a request under way
 
 
@@ -63,7 +66,7 @@ class Credentials:
 
     def learn(self, server_time: str, wall: float) -> bool:
         """Take the receiver's time from a refusal; False if ours (`wall`) was not the reason."""
-        if not server_time.isdecimal() or abs(int(server_time) - wall - self._ahead) < WINDOW / 2:
+        if not _SECONDS.fullmatch(server_time) or abs(int(server_time) - wall - self._ahead) < WINDOW / 2:
             return False
         self._ahead = int(server_time) - wall
         return True
@@ -184,7 +187,7 @@ class Line:
     async def _watched(self, request: Request) -> Answer:
         exchange = asyncio.ensure_future(self._exchange(request))
         try:
-            await self._watch(exchange, request.body)
+            await self._watch(exchange, request)
         except BaseException:
             self.traffic.abort()
             exchange.cancel()
@@ -196,10 +199,11 @@ class Line:
             raise request.body.error
         return exchange.result()
 
-    async def _watch(self, exchange: asyncio.Future[Answer], body: bytes | FileBody) -> None:
-        """Return when `exchange` is over; NoAnswerError when nothing has moved for too long."""
-        loop = asyncio.get_running_loop()
+    async def _watch(self, exchange: asyncio.Future[Answer], request: Request) -> None:
+        """Return when `exchange` is over; NoAnswerError when nothing has moved for too long, or too little."""
+        loop, body = asyncio.get_running_loop(), request.body
         last, since = (-1, -1), loop.time()
+        sent = since
         while not (await asyncio.wait({exchange}, timeout=_TICK))[0]:
             account = self.traffic.total()
             moved = (account.acked, account.received)
@@ -208,6 +212,10 @@ class Line:
             limit = self._settings.progress_timeout if _unfinished(body) else self._settings.reply_timeout
             if loop.time() - since > limit:
                 raise NoAnswerError(f"nothing moved for {limit:.0f} s")
+            if _unfinished(body):
+                sent = loop.time()
+            elif request.sink is None and loop.time() - sent > _ANSWERS * limit:
+                raise NoAnswerError(f"the answer had no end within {_ANSWERS * limit:.0f} s")
 
     async def _exchange(self, request: Request) -> Answer:
         loop = asyncio.get_running_loop()
@@ -225,7 +233,9 @@ class Line:
             async for piece in response.content.iter_any():
                 if request.sink is not None and response.ok:
                     request.sink(piece)
-                elif len(kept) < _BODY_LIMIT:
+                elif len(kept) + len(piece) > _BODY_LIMIT:
+                    raise NoAnswerError(f"the answer is longer than {_BODY_LIMIT} bytes")
+                else:
                     kept += piece
             return Answer(
                 status=response.status, headers=response.headers, body=bytes(kept), seconds=loop.time() - begun

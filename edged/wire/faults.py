@@ -13,6 +13,9 @@ from edged.base.errors import EdgedError
 
 _BODY_LIMIT = 4096  # bytes of an error body that a client reads
 
+# What reading a peer's JSON may raise: RecursionError where it nests thousands of brackets.
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
@@ -72,6 +75,12 @@ STOPPING = Fault(code="stopping", status=503, text="The receiver is stopping; tr
 FULL = Fault(
     code="full", status=507, text="The receiver's storage is full; it keeps what it has. Try again later.", retry=True
 )
+STORAGE = Fault(
+    code="storage",
+    status=503,
+    text="The receiver's storage can't be used now; it keeps what it has. Try again later.",
+    retry=True,
+)
 
 CATALOGUE: dict[str, Fault] = {
     fault.code: fault
@@ -102,6 +111,7 @@ CATALOGUE: dict[str, Fault] = {
             INTERNAL,
             STOPPING,
             FULL,
+            STORAGE,
         ),
     )
 }
@@ -128,7 +138,7 @@ def from_json(status: int, body: bytes) -> FaultError:
     """
     try:
         told = msgspec.json.decode(body[:_BODY_LIMIT], type=_Told)
-    except (msgspec.DecodeError, UnicodeError):
+    except UNREADABLE:
         told = _Told()
     fault = CATALOGUE.get(told.error)
     if fault is None or fault.status != status:

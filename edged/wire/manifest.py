@@ -75,7 +75,7 @@ def parse(raw: bytes | str) -> Manifest:
     """Read a manifest's JSON strictly; unknown fields (a newer device's) are passed over. FaultError otherwise."""
     try:
         return msgspec.json.decode(raw, type=Manifest)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except faults.UNREADABLE as error:
         raise FaultError(faults.BAD_MANIFEST, str(error)[:200]) from error
 
 

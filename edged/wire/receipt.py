@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from edged.base.errors import EdgedError
+from edged.wire.faults import UNREADABLE
 from edged.wire.keys import Digest, Key  # noqa: TC001 -- msgspec reads the types at run time
 from edged.wire.signing import matches, sign_text
 
@@ -72,7 +73,7 @@ def from_json(raw: bytes | str) -> Receipt:
         raise BadReceiptError(f"the receipt is longer than {_LIMIT} bytes")
     try:
         return msgspec.json.decode(raw, type=Receipt)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise BadReceiptError(f"the receipt can't be read: {error}") from error
 
 

@@ -82,6 +82,14 @@ def test_garbage_is_refused(body: bytes) -> None:
     assert heartbeat.answer_from_json(body) is None
 
 
+def test_a_field_that_is_passed_over_is_text_too() -> None:
+    """The body is kept as it came, so bytes that are no text are refused wherever they stand."""
+    whole = heartbeat.pack(SAMPLE, [])[0]
+    with pytest.raises(FaultError) as refused:
+        heartbeat.parse(whole[:-1] + b',"newer":"\xff"}')
+    assert refused.value.fault is faults.BAD_REQUEST
+
+
 def test_an_oversized_heartbeat_is_refused() -> None:
     """Nobody makes the receiver read a large heartbeat."""
     with pytest.raises(FaultError) as refused:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _NOT_FOUND = 404
 
 
+class _OverlongError(Exception):
+    """A copy does not end where the file does; perhaps it never ends."""
+
+
 def receipt_with(answer: Answer, manifest: Manifest, key: str) -> Receipt | None:
     """Return the receipt that came with the answer to the last bytes, if one did; RefusedError if it proves nothing."""
     value = answer.headers.get(receipt.HEADER)
@@ -53,11 +57,16 @@ async def read_back(line: Line, request: Request, manifest: Manifest) -> bool:
     def take(piece: bytes) -> None:
         nonlocal size
         size += len(piece)
+        if size > manifest.size:
+            raise _OverlongError
         digest.update(piece)
 
     doing = "read the copy back"
     fetch = Request(method=request.method, url=request.url, authorise=request.authorise, sink=take)
-    answer = await line.ask(fetch, doing=doing)
+    try:
+        answer = await line.ask(fetch, doing=doing)
+    except _OverlongError:
+        return False
     if not answer.good:
         raise refusal(answer, doing)
     return size == manifest.size and digest.hexdigest() == manifest.sha256

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _STRIKES = 3  # offsets in a row that the server takes back before the attempt ends
 _CONFLICT = 409
+_LONGEST_ADDRESS = 2000  # characters
 _SMALLEST = 64 * 1024  # bytes in a slice below which a proxy's size limit is beyond help
 
 
@@ -103,9 +104,14 @@ class TusTarget:
     def upload_address(self, location: str) -> URL:
         """Return an upload's address from a creation's Location, or as it was kept.
 
-        Of edged's receiver only the path counts: behind a proxy it may not know its own name.
+        Of edged's receiver only the path counts: behind a proxy it may not know its own name. ValueError for what is
+        no address of HTTP.
         """
+        if len(location) > _LONGEST_ADDRESS or not (location.isascii() and location.isprintable()):
+            raise ValueError("it is too long, or not of printable ASCII")
         url = self.creation.join(URL(location, encoded=True))
+        if url.scheme not in {"http", "https"} or not url.host:
+            raise ValueError("it is none of HTTP")
         return self.creation.join(URL(url.raw_path_qs, encoded=True)) if self._credentials.signs else url
 
     def trusts(self, url: URL) -> bool:
@@ -142,7 +148,7 @@ class _Upload:
         self._errand = errand
         self._manifest = errand.manifest
         self._descriptor = descriptor
-        self._url = target.upload_address(errand.upload_url) if errand.upload_url else None
+        self._url = _kept(target, errand.upload_url)
         self._offset = 0
         self._receipt: Receipt | None = None
 
@@ -178,7 +184,10 @@ class _Upload:
             raise refused
         if "Location" not in answer.headers:
             raise RefusedError(f"can't {doing}: the receiver named no address for it")
-        url = self._target.upload_address(answer.headers["Location"])
+        try:
+            url = self._target.upload_address(answer.headers["Location"])
+        except ValueError as error:
+            raise RefusedError(f"can't {doing}: the receiver named an address for it that is none") from error
         await self._errand.created(str(url))
         # edged's receiver answers a repeated creation with the upload there is, and how much of it
         self._stand_at(_number(answer, tus.OFFSET) if tus.OFFSET in answer.headers else 0)
@@ -281,6 +290,14 @@ class _Upload:
         if answer.good and self._line.credentials.signs:  # edged's receiver proves what is whole in every answer
             self._receipt = receipt_with(answer, self._manifest, self._line.credentials.key) or self._receipt
         return answer
+
+
+def _kept(target: TusTarget, address: str | None) -> URL | None:
+    """Return where an earlier attempt left off; None when there is no address of it, or none that can be used."""
+    try:
+        return target.upload_address(address) if address else None
+    except ValueError:
+        return None
 
 
 def _open(path: Path, size: int) -> int:
