@@ -33,6 +33,9 @@ def tasks(world: World) -> tuple[Task, ...]:
                 patience=30,
             ),
         ]
+    # with the cameras: a drain, which stops them, ends the watch as a stop does
+    presence = world.presence
+    table.append(Task(name="presence", start=presence.run, deadline=60, stage=CAPTURE, stop=presence.stop))
     out = world.outward
     table.append(Task(name="alerts", start=out.alerts.run, deadline=900, stage=PUSH, critical=True))
     table.append(Task(name="uploads", start=out.uploads.run, deadline=300, stage=PUSH, critical=True, stop=out.close))

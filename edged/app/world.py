@@ -11,6 +11,7 @@ from edged.app.arming import Arming
 from edged.app.eyes import Eye, Surroundings
 from edged.app.notices import Notices
 from edged.app.outward import Outward
+from edged.app.presence import Presence, runtime_directory
 from edged.app.resort import LastResort
 from edged.base.clock import stamp
 from edged.base.errors import EdgedError
@@ -86,6 +87,14 @@ class World:
         self.notices = Notices(
             outbox, clock, health=self.health, lost_after=lost_after, people=people, ledger=spool.root / "lost.json"
         )
+        self.presence = Presence(
+            outbox,
+            clock,
+            health=self.health,
+            pictures=self.pictures,
+            state=spool.root,
+            runtime=runtime_directory(),
+        )
         self.resort = LastResort(
             config.recovery, clock, health=self.health, leave=self.leave, ledger=spool.root / "reboots.json"
         )
@@ -101,6 +110,11 @@ class World:
     def health(self) -> dict[str, Health]:
         """Return the health of every camera that is being watched."""
         return {name: eye.capture.health for name, eye in self.eyes.items() if not eye.capture.finished}
+
+    def pictures(self) -> dict[str, float]:
+        """Return when (mono) each camera's newest picture came; a file that is played to its end counts as none."""
+        eyes = ((name, eye.capture.picture) for name, eye in self.eyes.items() if not eye.settings.ends)
+        return {name: picture.mono for name, picture in eyes if picture is not None}
 
     def now(self) -> Stamp:
         """Return the present instant."""
@@ -159,11 +173,10 @@ async def open_world(config: DeviceConfig, clock: Clock, notifier: Notifier) -> 
         outbox = await open_outbox(spool.database, clock)
         try:
             await salvage(outbox, spool, destinations_of(config))
-            for gap in await outbox.open_gaps():  # the last run ended in it; a camera still lost begins a new one
-                await outbox.close_gap(gap.id, stamp(clock))
             # on a thread: it reads secrets and certificates
             world = await asyncio.to_thread(World, config, clock, spool, outbox, notifier)
             await world.arming.load()
+            await world.presence.begin()
             yield world
         finally:
             await outbox.close()
