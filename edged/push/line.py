@@ -18,6 +18,7 @@ import aiohttp
 
 from edged.base.errors import NoAnswerError
 from edged.base.secret import reveal
+from edged.push.flow import Floor, Flow
 from edged.push.link import Exchange, Outcome
 from edged.push.replies import TOO_LARGE, Answer, refusal
 from edged.push.trust import Trust
@@ -121,12 +122,14 @@ class Line:
         clock: Clock,
         link: LinkWatch | None,
         traffic: Traffic,
+        floor: Floor | None = None,
     ) -> None:
         self.credentials = credentials
         self.traffic = traffic
         self._settings = settings
         self._clock = clock
         self._link = link
+        self.flow = Flow(traffic, floor or Floor())
         self._trust = Trust(settings.ca, clock, patient=credentials.signs)
         self._session: aiohttp.ClientSession | None = None
 
@@ -233,10 +236,11 @@ class Line:
             async for piece in response.content.iter_any():
                 if request.sink is not None and response.ok:
                     request.sink(piece)
-                elif len(kept) + len(piece) > _BODY_LIMIT:
-                    raise NoAnswerError(f"the answer is longer than {_BODY_LIMIT} bytes")
-                else:
+                elif len(kept) < _BODY_LIMIT:
                     kept += piece
+                else:
+                    response.close()  # no receiver says so much; what was kept shows who it is
+                    break
             return Answer(
                 status=response.status, headers=response.headers, body=bytes(kept), seconds=loop.time() - begun
             )

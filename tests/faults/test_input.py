@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from edged.base.config import load
 from edged.base.errors import ConfigError, DeliveryError, NoAnswerError, RefusedError
 from edged.base.units import Duration
+from edged.model import LinkState
 from edged.receiver.settings import ReceiverConfig
 from edged.settings import DeviceConfig
 from edged.wire import faults, heartbeat, manifest, receipt, signing, tus
@@ -197,6 +198,16 @@ async def test_a_lying_receiver_gets_no_further(tmp_path: Path, lie: bytes) -> N
         await bench.target.close()
         assert len(server.asked) < 12  # no redirection is followed, no answer is believed for ever
     assert job.path.read_bytes() == b"hello"
+
+
+async def test_a_portals_page_without_end_is_known_as_a_portals(tmp_path: Path) -> None:
+    """It is not read to its end, and what was read is enough to know that it is not the receiver's."""
+    async with liar(lambda _: b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>Log in..." + b"...") as server:
+        bench = make_bench(server.port, "key")
+        with pytest.raises(NoAnswerError, match="something between here and the receiver"):
+            await bench.target.deliver(make_job(tmp_path, b"hello").errand())
+        assert bench.link.link.state is LinkState.CAPTIVE
+        await bench.target.close()
 
 
 def test_an_answer_that_trickles_for_ever_is_given_up(simulate: Simulate, tmp_path: Path) -> None:

@@ -70,12 +70,9 @@ def ended(name: str, starts: int, expected: int) -> list[Finding]:
 
 
 def crashes(name: str, events: Iterable[Mapping[str, Any]]) -> list[Finding]:
-    """Return what a log tells of errors that nobody thought of."""
-    told = [event for event in events if event.get("exception") or event.get("event") in _CRASHES]
-    return [
-        _finding("corrupt", f"{name}: {str(event.get('exception'))[-200:]}", f"the {name} logged {_short(event)}")
-        for event in told
-    ]
+    """Return what a log tells of errors that nobody thought of: those with a place in the source."""
+    told = [event for event in events if "at" in event or event.get("event") in _CRASHES]
+    return [_finding("corrupt", f"{name} at {event.get('at')}", f"the {name} logged {event}"[:2000]) for event in told]
 
 
 def blamed(name: str, sent: bytes, statuses: Sequence[str]) -> list[Finding]:
@@ -89,10 +86,6 @@ def blamed(name: str, sent: bytes, statuses: Sequence[str]) -> list[Finding]:
 def unanswered(name: str, sent: bytes) -> Finding:
     """Return the finding for a good request that got no good answer."""
     return _finding("lost", f"{name} unanswered", f"the {name} gave no good answer to {sent[:300]!r}")
-
-
-def _short(event: Mapping[str, Any]) -> str:
-    return f"{event.get('event')!r}: {str(event.get('exception') or event)[-1500:]}"
 
 
 def _finding(kind: Any, what: str, text: str) -> Finding:
