@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def on_system_disk(path: Path) -> bool:
-    """Return whether `path`, or what exists above it, lies on the system's own disk: nothing is mounted there."""
+def require_mounted(path: Path, *, wanted: bool = True) -> None:
+    """Raise OSError where `path`, or what exists above it, lies on the system's own disk: nothing is mounted there."""
     existing = next(place for place in (path, *path.parents) if place.exists())
-    return existing.stat().st_dev == Path("/").stat().st_dev
+    if wanted and existing.stat().st_dev == Path("/").stat().st_dev:
+        advice = "nothing is mounted here; mount the disk, or set require_mount = false for the system's own"
+        raise OSError(errno.ENODEV, advice, str(path))
 
 
 class Place:

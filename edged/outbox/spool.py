@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from edged.base.clock import stamp
-from edged.base.disk import Place, make_directory, on_system_disk, sync_directory
+from edged.base.disk import Place, make_directory, require_mounted, sync_directory
 from edged.base.lock import hold
 from edged.outbox.ballast import Ballast
 from edged.outbox.nouns import Document
@@ -79,9 +79,7 @@ class Spool:
 
     def require_mounted(self) -> None:
         """Raise OSError where a disk has to be mounted and is not."""
-        if self._require_mount and on_system_disk(self.root):
-            advice = "nothing is mounted here; mount the disk, or set device.require_mount = false for the system's own"
-            raise OSError(errno.ENODEV, advice, str(self.root))
+        require_mounted(self.root, wanted=self._require_mount)
 
     def trouble(self) -> str:
         """Return what keeps files from being written though there may be room; "" for nothing."""

@@ -85,7 +85,7 @@ async def list_users(config: ReceiverConfig) -> list[dict[str, object]]:
 
 @contextlib.asynccontextmanager
 async def _registry(config: ReceiverConfig) -> AsyncIterator[Registry]:
-    vault = Vault(config.state)
+    vault = Vault(config.state, require_mount=config.require_mount)
     await asyncio.to_thread(vault.prepare)
     with contextlib.ExitStack() as stack:
         try:

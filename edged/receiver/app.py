@@ -162,7 +162,7 @@ def _http_log() -> logging.Logger:
 
 
 async def _build(config: ReceiverConfig, assets: Assets, clock: Clock, stack: contextlib.AsyncExitStack) -> World:
-    vault = Vault(config.state)
+    vault = Vault(config.state, require_mount=config.require_mount)
     try:
         await asyncio.to_thread(vault.prepare)
     except OSError as error:

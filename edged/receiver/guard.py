@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _UNAUTHORIZED = 401
+_STORAGE_PAUSE = 60.0  # seconds after which a client may look whether the storage works again
 _DEVICES = (
     "/files",
     "/receipts/",
@@ -69,13 +70,22 @@ def _fault_of(request: web.Request, error: Exception) -> FaultError:
             return FaultError(faults.IDLE)
         case web.RequestPayloadError():
             return FaultError(faults.BAD_REQUEST, "the body is malformed")
+        case OSError() | sqlite3.OperationalError():
+            return _storage_fault(request, error)
+    log.error("request failed", method=request.method, path=request.path, exc_info=error)
+    return FaultError(faults.INTERNAL)
+
+
+def _storage_fault(request: web.Request, error: OSError | sqlite3.OperationalError) -> FaultError:
+    """Return the fault of a disk that is full, fails, is read-only or unmounted: not the request's doing."""
+    match error:
         case (
             OSError(errno=errno.ENOSPC | errno.EDQUOT) | sqlite3.OperationalError(sqlite_errorcode=sqlite3.SQLITE_FULL)
         ):
             log.error("storage full", method=request.method, path=request.path)
             return FaultError(faults.FULL, retry_after=FULL_PAUSE)
-    log.error("request failed", method=request.method, path=request.path, exc_info=error)
-    return FaultError(faults.INTERNAL)
+    log.error("storage out of use", method=request.method, path=request.path, exc_info=error)
+    return FaultError(faults.STORAGE, retry_after=_STORAGE_PAUSE)
 
 
 def _answer(request: web.Request, error: FaultError) -> web.Response:

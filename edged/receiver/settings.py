@@ -115,6 +115,7 @@ class ReceiverConfig:
 
     state: Path  # everything the receiver keeps: database, files, unfinished uploads
     public_url: str  # as devices and browsers reach it
+    require_mount: bool = False  # refuse to start while nothing is mounted there, instead of filling the system's disk
     listen: str = "127.0.0.1:8378"
     name: str = ""  # in receipts and mails; empty: the host in public_url
     timezone: str = "UTC"  # for devices that did not tell theirs, and for mails

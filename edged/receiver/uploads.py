@@ -217,7 +217,8 @@ class Uploads:
             room = before.length - before.offset
             await receive(body, tail, room=room, idle=self._limits.idle, turn=turn)
         finally:
-            self._digests[before.id] = (digest, before.offset + tail.hashed)
+            if not tail.doubtful:
+                self._digests[before.id] = (digest, before.offset + tail.hashed)
 
     async def _finish(self, upload: Upload) -> StoredFile:
         digest, hashed = self._digests.pop(upload.id, (None, 0))

@@ -9,12 +9,14 @@ cut at any moment leaves one of the two.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
 import shutil
 from typing import TYPE_CHECKING
 
-from edged.base.disk import make_directory, sync_directory
+from edged.base.disk import Place, make_directory, require_mounted, sync_directory
 from edged.receiver.records import Records
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ _SYNC_EVERY = 16 * 1024 * 1024  # bytes; bounds what a power cut takes from a lo
 class Vault:
     """The directories below the state directory `root`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, require_mount: bool = False) -> None:
+        self._require_mount = require_mount
+        self._place: Place | None = None  # the directory that this process began with
         self._partial = root / "partial"
         self._blobs = root / "blobs"
         self.root = root
@@ -39,8 +43,10 @@ class Vault:
 
     def prepare(self) -> None:
         """Make the directories and an empty database, for this user alone; OSError if the disk refuses."""
+        require_mounted(self.root, wanted=self._require_mount)
         for directory in (self.root, self._partial, self._blobs):
             make_directory(directory)
+        self._place = Place(self.root)
         self.records.prepare()
         self.database.touch(mode=0o600)
         self.database.chmod(0o600)  # it holds the devices' keys
@@ -63,10 +69,11 @@ class Vault:
         return self._blobs / sha256[:2] / sha256
 
     def holds(self, sha256: str, size: int) -> bool:
-        """Return whether the content with this digest is here, as long as it should be."""
+        """Return whether the content with this digest is here, as long as it should be; OSError if its disk is not."""
         try:
             return self.blob(sha256).stat().st_size == size
         except FileNotFoundError:
+            self._require_place()  # an unmounted disk has lost nothing
             return False
 
     def holds_content(self) -> bool:
@@ -79,14 +86,21 @@ class Vault:
         sync_directory(self._partial)
 
     def length(self, upload: str) -> int:
-        """Return how many bytes of an upload have arrived, synced now if a killed process left them unsynced."""
+        """Return how many bytes of an upload have arrived, synced now if a killed process left them unsynced.
+
+        OSError when the disk refuses: then it begins anew, since a second sync may succeed for bytes that are lost.
+        """
         try:
             descriptor = os.open(self.partial(upload), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
+            self._require_place()
             return 0
         try:
             os.fsync(descriptor)
             return os.fstat(descriptor).st_size
+        except OSError:
+            self.discard(upload)
+            raise
         finally:
             os.close(descriptor)
 
@@ -100,14 +114,17 @@ class Vault:
 
     def keep(self, upload: str, sha256: str) -> None:
         """Give a whole, synced upload its blob's name; nothing to do if that content is there already."""
+        self._require_place()
         self.length(upload)  # syncs
         blob = self.blob(sha256)
         make_directory(blob.parent)
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(self.partial(upload), blob)
-        except FileExistsError:
-            return
-        sync_directory(blob.parent)
+        sync_directory(blob.parent)  # also where an earlier try made the name, and this then failed
+
+    def _require_place(self) -> None:
+        if self._place is not None and self._place.gone():
+            raise OSError(errno.ENODEV, "its disk is not mounted any more", str(self.root))
 
     def discard(self, upload: str) -> None:
         """Remove an upload's file, if it is there."""
@@ -131,12 +148,18 @@ class Vault:
 
 
 class Tail:
-    """An unfinished upload's file, open at its end: appends, hashes along and syncs."""
+    """An unfinished upload's file, open at its end: appends, hashes along and syncs.
+
+    `doubtful` after a sync that failed: the kernel may have dropped what was written, and would report success next
+    time (fsyncgate, 2018). Then the file is cut back to what was synced before, to be read anew from the disk.
+    """
 
     def __init__(self, path: Path, digest: hashlib._Hash) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._digest = digest
         self._unsynced = 0
+        self._synced = os.fstat(self._descriptor).st_size
+        self.doubtful = False
         self.hashed = 0  # bytes that went into the digest through this tail
 
     def append(self, data: bytes) -> None:
@@ -151,8 +174,15 @@ class Tail:
             self.sync()
 
     def sync(self) -> None:
-        """Make what was appended last."""
-        os.fdatasync(self._descriptor)
+        """Make what was appended last; OSError if the disk refuses."""
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError:
+            self.doubtful = True
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.ftruncate(self._descriptor, self._synced)
+            raise
+        self._synced += self._unsynced
         self._unsynced = 0
 
     def close(self) -> None:
