@@ -61,6 +61,7 @@ class Program:
         self.aborts = 0
         self.exits: Counter[int] = Counter()
         self.recoveries: list[float] = []
+        self.absences: list[tuple[float, float]] = []  # Unix seconds: from an end to when it was ready again
         self._ready = ready
         self._notify = folder / f"{name}.notify"
         self._process: asyncio.subprocess.Process | None = None
@@ -71,6 +72,7 @@ class Program:
         self._vain = 0
         self._fed = 0.0
         self._down_since: float | None = None
+        self._ended: float | None = None
         self._lines = Lines(self.log)
 
     @property
@@ -225,6 +227,7 @@ class Program:
         finally:
             self._up.clear()
             self._down_since = time.monotonic()
+            self._ended = time.time()
             watch.cancel()
             if self._process.returncode is None:
                 self.kill()
@@ -277,6 +280,8 @@ class Program:
         if self._down_since is not None and not self._up.is_set():
             self.recoveries.append(time.monotonic() - self._down_since)
             self._down_since = None
+        if self._ended is not None and not self._was_up:
+            self.absences.append((self._ended, time.time()))
         self._up.set()
         self._was_up = True
 

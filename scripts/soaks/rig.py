@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ WATCHDOG = 15.0  # seconds; generous, for the machine may be busy
 SETTLE = 120.0  # seconds in which everything must be delivered once nothing is broken any more
 _THREADS = 64  # more than the device's pool of 32, its cameras and its libraries ever are together
 _SOCKETS = 32
+_LOOK = 0.3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +71,7 @@ class Rig:
     mailbox: Mailbox
     device_state: Path
     receiver_state: Path
+    watch_gaps: bool = True  # not when the device's clock is another one
     healers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     _judged: _Counts = field(default_factory=lambda: _Counts())  # noqa: PLW0108 -- defined below
     _contents: dict[str, Content] = field(default_factory=dict)
@@ -106,10 +109,21 @@ class Rig:
         """Heal, then have the device stop watching, close what is open and deliver everything that waits."""
         await self.heal()
         await self.start()
+        with contextlib.suppress(TimeoutError):  # what has not come back by then, the oracle will tell
+            async with asyncio.timeout(SETTLE / 2):
+                while await asyncio.to_thread(self._is_blind):  # noqa: ASYNC110 -- another process ends it
+                    await asyncio.sleep(_LOOK)
         async with asyncio.timeout(SETTLE):
             while not await self._drain():
                 await self.device.ready()
                 await asyncio.sleep(0.2)
+
+    def _is_blind(self) -> bool:
+        """Return whether a camera has not given a picture since the ledger says that it gives none."""
+        try:
+            return device.open_gaps(self.device_state) > 0
+        except (OSError, sqlite3.Error):  # it is being written: look again
+            return True
 
     async def _drain(self) -> bool:
         """Return whether nothing waits; what is wrong after so long is for the oracle to say."""
@@ -135,7 +149,8 @@ class Rig:
         there = receiver.look(self.receiver_state, self._contents)
         self._contents = there.contents
         taken = mails.read([(mail.recipients, mail.raw) for mail in self.mailbox.mails])
-        found = judge(promised, device.look(self.device_state), there, taken)
+        here = device.look(self.device_state)
+        found = judge(promised, here, there, taken, self.device.absences if self.watch_gaps else ())
         before, self._judged = (
             self._judged,
             _Counts(
@@ -214,7 +229,11 @@ async def open_rig(
                 folder,
                 ready="edged runs",
                 watchdog=watchdog,
-                environment={"SABOTAGE": str(folder / "sabotage"), **(environment or {})},
+                environment={
+                    "SABOTAGE": str(folder / "sabotage"),
+                    "RUNTIME_DIRECTORY": str(folder / "run"),  # as systemd has it
+                    **(environment or {}),
+                },
             ),
             receiver=Program(
                 "receiver",
@@ -247,6 +266,7 @@ def _configure(folder: Path, here: tables.Table, there: tables.Table, key: Path)
     )
     if made.returncode:
         raise SoakError(f"the receiver made no key for the device: {made.stderr.strip()}")
+    (folder / "run").mkdir(mode=0o700)
     key.touch(mode=0o600)
     key.write_text(made.stdout.strip())
 

@@ -180,14 +180,26 @@ def leave_delivery(world: World) -> None:
     world.here("UPDATE deliveries SET state = 'pending' WHERE kind = 'snapshot'")
 
 
+def enter_gap(world: World, start: float, end: float | None) -> None:
+    """Enter a gap of the camera in the device's ledger."""
+    boot = world.here("SELECT opened_boot AS boot FROM incidents")[0]["boot"]
+    world.here(
+        "INSERT INTO gaps (camera, reason, start_wall, start_mono, start_boot, start_synced, end_wall)"
+        " VALUES ('cam1', 'why', ?, 1, ?, 1, ?)",
+        *(start, boot, end),
+    )
+
+
+def be_away(world: World) -> None:
+    """It was killed and came back a minute later; the ledger of gaps tells of the first half of that minute alone."""
+    ((died,),) = (row.values() for row in world.here("SELECT closed_wall FROM incidents"))
+    world.absences = ((died + 100.0, died + 160.0),)
+    enter_gap(world, died + 99.5, died + 130.0)
+
+
 def leave_gap(world: World) -> None:
     """A gap was never ended."""
-    row = world.here("SELECT opened_boot AS boot FROM incidents")[0]
-    world.here(
-        "INSERT INTO gaps (camera, reason, start_wall, start_mono, start_boot, start_synced)"
-        " VALUES ('cam1', 'hangs', 1, 1, ?, 1)",
-        row["boot"],
-    )
+    enter_gap(world, 1.0, None)
 
 
 def leave_part(world: World) -> None:
@@ -240,6 +252,7 @@ def leave_blob(world: World) -> None:
         ("lost", tell_wrong_number),
         ("lost", delete_unproven),
         ("lost", delete_on_another_receipt),
+        ("lost", be_away),
         ("corrupt", shorten_blob),
         ("corrupt", flip_bit),
         ("corrupt", store_other_bytes),
@@ -270,6 +283,15 @@ def test_it_catches(world: World, kind: str, tamper: Callable[[World], None]) ->
 
 def test_it_is_silent_when_all_is_well(world: World) -> None:
     """An untouched world has no breach."""
+    assert world.judge() == []
+
+
+def test_an_absence_that_the_ledger_tells_is_no_breach(world: World) -> None:
+    """Two gaps that touch cover a minute; what was before a camera's first incident is nobody's promise."""
+    ((closed,),) = (row.values() for row in world.here("SELECT closed_wall FROM incidents"))
+    world.absences = ((1.0, 50.0), (closed + 100.0, closed + 160.0))
+    enter_gap(world, closed + 99.5, closed + 130.0)
+    enter_gap(world, closed + 130.0, closed + 159.5)
     assert world.judge() == []
 
 

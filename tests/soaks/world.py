@@ -23,6 +23,7 @@ class World:
 
     folder: Path
     mails: list[tuple[tuple[str, ...], bytes]]
+    absences: tuple[tuple[float, float], ...] = ()
 
     @property
     def device(self) -> Path:
@@ -45,7 +46,8 @@ class World:
         """Return the oracle's findings."""
         with (self.folder / "device.log").open("rb") as log:
             promised = promises.read(log)
-        return judge(promised, device.look(self.device), receiver.look(self.receiver), mails.read(self.mails))
+        here, there = device.look(self.device), receiver.look(self.receiver)
+        return judge(promised, here, there, mails.read(self.mails), self.absences)
 
     def log(self, event: str, **fields: object) -> None:
         """Have the device's log say something more."""

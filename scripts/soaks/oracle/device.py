@@ -12,7 +12,7 @@ from scripts.soaks.oracle.places import digest, files_below, opened, rows, sound
 
 Row = dict[str, Any]
 _DATABASE = {"outbox.db", "outbox.db-wal", "outbox.db-shm", "outbox.db.backup"}
-_CUSTOMARY = _DATABASE | {"lock", "ballast", "arming.json", "lost.json", "reboots.json"}
+_CUSTOMARY = _DATABASE | {"lock", "ballast", "arming.json", "lost.json", "reboots.json", "seen.json"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +53,12 @@ def look(root: Path, *, running: bool = False) -> Device:
         strays=_strays(paths, held, _CUSTOMARY | {"control.sock"} if running else _CUSTOMARY),
         sidecars=tuple(_bad_sidecars(root, held)),
     )
+
+
+def open_gaps(root: Path) -> int:
+    """Return how many gaps have not ended, of a device that may run."""
+    with opened(root / "outbox.db") as connection:
+        return len(rows(connection, "SELECT id FROM gaps WHERE end_wall IS NULL"))
 
 
 _TABLES = ("incidents", "files", "deliveries", "notices", "windows", "losses", "gaps")

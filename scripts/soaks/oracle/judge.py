@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ Kind = Literal["lost", "duplicated", "possible_duplicate", "corrupt", "left_over
 Row = dict[str, Any]
 
 _FRAME = 0.15  # seconds: the last frame's duration may be rounded, or not be known
-_RECEIVER = "receiver"
+_START = 1.0  # seconds that a camera's first picture may come before the device calls itself ready
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,8 +37,17 @@ class Finding:
     text: str
 
 
-def judge(promises: Promises, device: Device, receiver: Receiver, mails: Sequence[Mail]) -> list[Finding]:
-    """Return every breach; nothing is under way any more, and every delivery could have been made."""
+def judge(
+    promises: Promises,
+    device: Device,
+    receiver: Receiver,
+    mails: Sequence[Mail],
+    absences: Sequence[tuple[float, float]] = (),
+) -> list[Finding]:
+    """Return every breach; nothing is under way any more, and every delivery could have been made.
+
+    `absences` are the times (Unix seconds) in which the device did not run, up to its last start.
+    """
     broken = list(chain(_databases(device, receiver)))
     if broken:
         return broken
@@ -47,6 +57,7 @@ def judge(promises: Promises, device: Device, receiver: Receiver, mails: Sequenc
             law.incidents(),
             law.clips(),
             law.seconds(),
+            law.gaps(absences),
             law.deletions(),
             law.alerts(),
             law.counts(),
@@ -129,6 +140,16 @@ class _Law:
                     f"of part {number} of incident {incident} {promised:.2f} s were on the disk, {played:.2f} s arrived"
                 )
                 yield _lost(f"seconds {incident} {number}", text)
+
+    def gaps(self, absences: Sequence[tuple[float, float]]) -> Iterator[Finding]:
+        """Each time in which the device did not run stands in the ledger of gaps, for each camera that it had."""
+        ledger = _by(self._device.gaps, "camera")
+        for camera, first in self._promises.first.items():
+            known = sorted((row["start_wall"], row["end_wall"] or inf) for row in ledger.get(camera, ()))
+            for died, back in absences:
+                if died > first and (missing := _uncovered(died, back - _START, known)) > 0.0:
+                    text = f"camera {camera} had no pictures for {missing:.1f} s from {died:.1f} on, and no gap says so"
+                    yield _lost(f"gap {camera} {died:.1f}", text)
 
     def deletions(self) -> Iterator[Finding]:
         """Each file that is gone from the device has a receipt for its bytes, or stands in the loss ledger."""
@@ -244,6 +265,16 @@ class _Law:
         return any(
             recipient == _address(delivery) and identity[1:].partition("@")[0] in keys for recipient, identity in sent
         )
+
+
+def _uncovered(start: float, end: float, known: Sequence[tuple[float, float]]) -> float:
+    """Return how many seconds from `start` to `end` no interval covers; `known` is sorted."""
+    missing = 0.0
+    for since, until in known:
+        if since < end and until > start:
+            missing += max(0.0, since - start)
+            start = max(start, until)
+    return missing + max(0.0, end - start)
 
 
 def _by(rows: Iterable[Row], column: str) -> dict[str, list[Row]]:
