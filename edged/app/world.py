@@ -7,6 +7,8 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING
 
+import structlog
+
 from edged.app.arming import Arming
 from edged.app.eyes import Eye, Surroundings
 from edged.app.notices import Notices
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from edged.outbox.store import Outbox
     from edged.settings import DeviceConfig
     from edged.supervise.systemd import Notifier
+
+log = structlog.get_logger(__name__)
 
 _WATCH = 10.0  # seconds between the watchdog's looks where systemd asks for none
 _PROBE = 5.0  # seconds that the database may take to give its write lock
@@ -106,6 +110,7 @@ class World:
             status=self.status,
         )
         self.supervisor = Supervisor((), clock)  # the daemon gives it the table of tasks
+        outbox.database.on_damage = self._leave_damaged
 
     def health(self) -> dict[str, Health]:
         """Return the health of every camera that is being watched."""
@@ -137,6 +142,12 @@ class World:
         self.left = reason
         for listener in self._on_leave:
             listener()
+
+    def _leave_damaged(self, reason: str) -> None:
+        # the next start sets it aside and goes on from its copy and the files; in this one no row would be taken
+        if not self.left:
+            log.critical("database damaged while in use, edged starts anew", reason=reason)
+            self.leave(reason)
 
     def on_leave(self, listener: Callable[[], None]) -> None:
         """Have `listener` called when the world has to end by itself."""

@@ -7,18 +7,19 @@ value it can't see: so whoever opens a database also gives a `check` that reads 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from edged.base.db import open_database
 from edged.base.disk import sync_directory
 from edged.base.errors import CorruptDatabaseError, EdgedError
+from edged.base.lock import lockers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from edged.base.db import Database
@@ -86,7 +87,7 @@ def is_sound(copy: Path, newest: int, check: Callable[[sqlite3.Connection], None
     if not copy.exists() or not copy.stat().st_size:
         return False
     try:
-        with closing(open_to_read(copy)) as connection:
+        with contextlib.closing(open_to_read(copy)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             look_through(connection, check)
     except (sqlite3.Error, CorruptDatabaseError):
@@ -120,12 +121,30 @@ def is_lost(path: Path) -> bool:
     if not path.exists() or not path.stat().st_size:
         return True
     try:
-        with closing(open_to_read(path)) as connection:
+        with contextlib.closing(open_to_read(path)) as connection:
             (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error:
         return False  # damaged or out of reach: opening it tells
     return not objects and not version
+
+
+@contextlib.asynccontextmanager
+async def naming_lockers(path: Path) -> AsyncIterator[None]:
+    """Have the error of a lock that was waited for in vain name the processes that hold one on the database."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        raise await asyncio.to_thread(_locked, path, error) from error
+
+
+def _locked(path: Path, error: sqlite3.OperationalError) -> sqlite3.OperationalError:
+    by = {name for suffix in _BESIDE for name in lockers(path.with_name(path.name + suffix))}
+    told = sqlite3.OperationalError(f"{path} is locked by {' and '.join(sorted(by)) or 'another program'}: end it")
+    told.sqlite_errorcode = error.sqlite_errorcode
+    return told
 
 
 def _is_senseless(error: sqlite3.OperationalError) -> bool:

@@ -27,10 +27,14 @@ _BUSY = 5.0  # seconds to wait for a lock that only a person's sqlite3 shell can
 
 
 class Database:
-    """An open database. Make it with `open_database`, end it with `close`."""
+    """An open database. Make it with `open_database`, end it with `close`.
+
+    `on_damage` is called with the reason whenever a call meets damage, beside the error that its caller gets.
+    """
 
     def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
         self.path = path
+        self.on_damage: Callable[[str], None] = _ignore
         self._writer = writer
         self._reader = reader
 
@@ -42,15 +46,15 @@ class Database:
         Cancelling the caller does not stop the commit: transactions must be idempotent by key. `after` is called in
         the database's thread once it is committed, whether anyone still waits or not.
         """
-        return await _call(self._writer, _whole, transaction, after)
+        return await self._ask(self._writer, _whole, transaction, after)
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run `query` on the query-only connection."""
-        return await _call(self._reader, _bare, query)
+        return await self._ask(self._reader, _bare, query)
 
     async def probe(self) -> None:
         """Take and release the write lock without writing: raises what a commit would meet first."""
-        await _call(self._writer, _bare, _lock_and_release)
+        await self._ask(self._writer, _bare, _lock_and_release)
 
     async def quick_check(self) -> None:
         """Raise CorruptDatabaseError if SQLite's own check finds damage."""
@@ -58,12 +62,23 @@ class Database:
 
     async def backup(self, target: Path) -> None:
         """Write a consistent copy to `target` while the database stays in use."""
-        await _call(self._reader, _backup, target)
+        await self._ask(self._reader, _backup, target)
 
     async def close(self) -> None:
         """Close both connections; the last one folds the WAL into the file."""
         await self._reader.close()
         await self._writer.close()
+
+    async def _ask(self, connection: aiosqlite.Connection, function: Callable[..., T], *args: Any) -> T:
+        try:
+            return await _call(connection, function, *args)
+        except CorruptDatabaseError as error:
+            self.on_damage(str(error))
+            raise
+
+
+def _ignore(_reason: str) -> None:
+    """Leave damage to whoever made the call."""
 
 
 async def open_database(path: Path, migrations: Sequence[str], *, checkpoints: bool = True) -> Database:

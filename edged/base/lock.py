@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edged.base.errors import AlreadyRunningError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+_LOCKS = Path("/proc/locks")
 
 
 @contextlib.contextmanager
@@ -50,3 +52,23 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def lockers(path: Path) -> tuple[str, ...]:
+    """Return which other processes hold a lock on a file, as "process NUMBER (NAME)"; /proc/locks tells (proc(5))."""
+    try:
+        status = path.stat()
+        lines = _LOCKS.read_text().splitlines()
+    except OSError:
+        return ()
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    fields = [line.split() for line in lines if "->" not in line]  # an arrow: one that waits
+    found = {int(each[4]) for each in fields if each[5] == device}
+    return tuple(f"process {number}{_name(number)}" for number in sorted(found - {os.getpid()}) if number > 0)
+
+
+def _name(process: int) -> str:
+    try:
+        return f" ({Path(f'/proc/{process}/comm').read_text().strip()})"
+    except OSError:
+        return ""

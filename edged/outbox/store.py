@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from edged.base.clock import stamp
+from edged.base.copies import naming_lockers
 from edged.base.disk import Place
 from edged.outbox import claiming, deliveries, digests, files, incidents, ledger, notices, pruning, queries, windows
 from edged.outbox.ballast import Ballast
@@ -38,9 +39,13 @@ async def open_outbox(path: Path, clock: Clock) -> Outbox:
     Raises NewerSchemaError, sqlite3.OperationalError (disk full, read-only, locked by another program).
     """
     ballast = Ballast(path.parent)
-    database, rebuilt = await ballast.ease(lambda: open_sound(path, clock))
-    boot = clock.boot()
-    await ballast.ease(lambda: database.run(lambda tx: deliveries.start_boot(tx, boot)))
+    async with naming_lockers(path):
+        database, rebuilt = await ballast.ease(lambda: open_sound(path, clock))
+        try:
+            await ballast.ease(lambda: database.run(lambda tx: deliveries.start_boot(tx, clock.boot())))
+        except BaseException:
+            await database.close()
+            raise
     return Outbox(database, clock, ballast, rebuilt=rebuilt)
 
 
