@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from edged.push.errand import Errand
+    from edged.push.flow import Flow
     from edged.push.throttle import Pacer
 
 _PATIENCE = 60.0  # seconds for a turn; a connection that idles for longer is soon closed by the receiver
@@ -29,7 +30,7 @@ class FileBody:
     our own patience is not taken for the peer's silence; `error` is why it ended early.
     """
 
-    def __init__(self, descriptor: int, *, offset: int, length: int, pacer: Pacer, errand: Errand) -> None:
+    def __init__(self, descriptor: int, *, offset: int, length: int, pacer: Pacer, flow: Flow, errand: Errand) -> None:
         self.length = length
         self.given = 0
         self.waiting = False
@@ -37,14 +38,16 @@ class FileBody:
         self._descriptor = descriptor
         self._offset = offset
         self._pacer = pacer
+        self._flow = flow
         self._errand = errand
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give the pieces, none larger than the pacer wants."""
+        """Give the pieces, none larger than pacer and window want."""
         while self.given < self.length:
             block = memoryview(await self._read())
             while block:
-                piece = block[: self._pacer.piece()]
+                await self._flow.room()
+                piece = block[: min(self._pacer.piece(), self._flow.piece())]
                 await self._turn(len(piece))
                 yield bytes(piece)
                 self.given += len(piece)

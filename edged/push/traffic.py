@@ -7,8 +7,10 @@ counts its own writes can't; it is also the only honest sign that a peer still t
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket
 import struct
+import termios
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 _INFO_SIZE = 256  # more than any kernel's struct tcp_info, which only grows
 _ACKED_RECEIVED = struct.Struct("=QQ")  # tcpi_bytes_acked, tcpi_bytes_received (Linux 4.1)
 _ACKED_AT = 120
+_RTT = struct.Struct("=I")  # tcpi_rtt and tcpi_min_rtt (Linux 4.6), microseconds
+_RTT_AT, _MIN_RTT_AT = 68, 148
+_NEVER = 0xFFFFFFFF  # tcpi_min_rtt while none was measured
+_COUNT = struct.Struct("=i")
 _SENT_RETRANS = struct.Struct("=QQ")  # tcpi_bytes_sent, tcpi_bytes_retrans (Linux 4.19)
 _SENT_AT = 200
 
@@ -48,20 +54,33 @@ class Account:
 
 def account(sock: socket.socket) -> Account:
     """Return the kernel's account of a TCP socket; an empty one if it has none."""
-    try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_SIZE)
-    except OSError:
-        return Account()
-    info = info.ljust(_INFO_SIZE, b"\0")
+    info = _info(sock)
     acked, received = _ACKED_RECEIVED.unpack_from(info, _ACKED_AT)
     sent, again = _SENT_RETRANS.unpack_from(info, _SENT_AT)
     return Account(sent=sent or acked, again=again, acked=acked, received=received)
+
+
+def _info(sock: socket.socket) -> bytes:
+    """Return struct tcp_info as far as this kernel knows it, the rest zero."""
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_SIZE).ljust(_INFO_SIZE, b"\0")
+    except OSError:
+        return bytes(_INFO_SIZE)
+
+
+def _held(sock: socket.socket) -> int:
+    try:
+        (count,) = _COUNT.unpack(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(_COUNT.size)))
+    except (OSError, ValueError):  # it is closed
+        return 0
+    return int(count)
 
 
 class Traffic:
     """The sockets of one line to a peer, those that are open and what those that are closed have carried."""
 
     def __init__(self) -> None:
+        self.made = 0  # connections
         self._open: set[CountedSocket] = set()
         self._closed = Account()
 
@@ -69,8 +88,22 @@ class Traffic:
         """Return the account of all connections so far."""
         return sum((account(sock) for sock in self._open), self._closed)
 
+    def unacknowledged(self) -> int:
+        """Return how many bytes wait for the peer's acknowledgement, sent or not yet (SIOCOUTQ, tcp(7))."""
+        return sum(_held(sock) for sock in self._open)
+
+    def round_trip(self) -> tuple[float, float]:
+        """Return the smoothed and the shortest round trip of the open connection in seconds; 0.0 while unknown."""
+        for sock in self._open:
+            info = _info(sock)
+            (now,), (shortest,) = _RTT.unpack_from(info, _RTT_AT), _RTT.unpack_from(info, _MIN_RTT_AT)
+            if now and shortest != _NEVER:
+                return now / 1e6, shortest / 1e6
+        return 0.0, 0.0
+
     def socket(self, family: int, kind: int, protocol: int) -> CountedSocket:
         """Make a socket that is counted here."""
+        self.made += 1
         sock = CountedSocket(family, kind, protocol, closing=self._settle)
         self._open.add(sock)
         return sock

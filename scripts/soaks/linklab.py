@@ -115,7 +115,9 @@ class Emulator:
         for pipe in self.pipes.values():
             for name, value in told.items():
                 setattr(pipe, name, value)
-            if told.get("up") is False:
+        if told.get("up") is False:  # what waits in the routers is lost with the line
+            self._under_way.clear()
+            for pipe in self.pipes.values():
                 pipe.free = 0.0
         print("done", flush=True)
         return True

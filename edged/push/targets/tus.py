@@ -16,6 +16,7 @@ from yarl import URL
 
 from edged.base.errors import FileLostError, NoAnswerError, RefusedError, RejectedError, UploadGoneError
 from edged.push.body import FileBody, OutrankedError
+from edged.push.flow import Floor
 from edged.push.line import Line, Request
 from edged.push.link import Exchange, Outcome
 from edged.push.replies import TOO_LARGE, refusal
@@ -64,6 +65,7 @@ class TusTarget:
         self.counters = counters
         self.clock = clock
         self.reach = Reach()
+        self._floor = Floor()
         self._credentials = credentials
         self._link = link
         self._lines: list[Line] = []
@@ -134,7 +136,14 @@ class TusTarget:
 
     def _line(self) -> Line:
         traffic = self.counters.line()
-        line = Line(self.settings, self._credentials, clock=self.clock, link=self._link, traffic=traffic)
+        line = Line(
+            self.settings,
+            self._credentials,
+            clock=self.clock,
+            link=self._link,
+            traffic=traffic,
+            floor=self._floor,
+        )
         self._lines.append(line)
         return line
 
@@ -216,7 +225,14 @@ class _Upload:
     async def _send(self, url: URL, length: int) -> bool:
         """Send one slice; False if the server stands elsewhere than it said."""
         pacer = self._target.pacer
-        body = FileBody(self._descriptor, offset=self._offset, length=length, pacer=pacer, errand=self._errand)
+        body = FileBody(
+            self._descriptor,
+            offset=self._offset,
+            length=length,
+            pacer=pacer,
+            flow=self._line.flow,
+            errand=self._errand,
+        )
         answer = await self._patch(url, body)
         if answer.status == _CONFLICT:
             return False
