@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from edged.base.disk import sync_directory
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -51,8 +53,9 @@ class LoopDisk:
         self.put_in()
 
     def put_in(self) -> None:
-        """Mount it; what a cut left behind is replayed from the journal."""
+        """Mount it; what a cut left behind is replayed from the journal. OSError (EIO) when it was not really out."""
         _run("mount", "-t", self.fs, "-o", "loop,nodev,nosuid", str(self.image), str(self.mount))
+        sync_directory(self.mount)
 
     def take_out(self, *, by_force: bool = False) -> None:
         """Unmount it. By force also while somebody still uses it, who keeps what is open but finds nothing new."""
@@ -85,27 +88,39 @@ class LoopDisk:
 
 @contextlib.contextmanager
 def loop_disk(folder: Path, fs: FileSystem = "ext4", *, size: int = 64 << 20, name: str = "disk") -> Iterator[LoopDisk]:
-    """Make a disk of `size` bytes (XFS: at least 300 MiB; the file is sparse) in `folder`, mounted at folder/name.
+    """Make a disk of `size` bytes (XFS: at least 300 MiB; the file is sparse), mounted below folder/name.
 
     At the end it is unmounted and gone, whatever happened; processes that use it must have ended.
     """
-    image, mount = folder / f"{name}.img", folder / name
-    mount.mkdir(parents=True)
-    with image.open("xb") as file:
-        file.truncate(max(size, _LEAST_XFS) if fs == "xfs" else size)
-    disk = LoopDisk(image, mount, fs)
-    try:
-        _run(*(("mkfs.ext4", "-q", "-F", "-m", "0") if fs == "ext4" else ("mkfs.xfs", "-q")), str(image))
+    outer = folder / name
+    outer.mkdir(parents=True)
+    with _shared(outer):
+        disk = LoopDisk(outer / "image", outer / "mount", fs)
+        disk.mount.mkdir()
+        with disk.image.open("xb") as file:
+            file.truncate(max(size, _LEAST_XFS) if fs == "xfs" else size)
+        _run(*(("mkfs.ext4", "-q", "-F", "-m", "0") if fs == "ext4" else ("mkfs.xfs", "-q")), str(disk.image))
         disk.put_in()
         try:
             yield disk
         finally:
-            while os.path.ismount(mount):
+            while os.path.ismount(disk.mount):
                 _finish(disk)
+    shutil.rmtree(outer)
+
+
+@contextlib.contextmanager
+def _shared(outer: Path) -> Iterator[None]:
+    """Have what is unmounted below `outer` go everywhere.
+
+    A process with mounts of its own (`ip netns exec` makes such) has a copy of each, which would keep a disk in use.
+    """
+    _run("mount", "--bind", str(outer), str(outer))
+    try:
+        _run("mount", "--make-shared", str(outer))
+        yield
     finally:
-        image.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            mount.rmdir()
+        _run("umount", "--lazy", str(outer))
 
 
 def _finish(disk: LoopDisk) -> None:

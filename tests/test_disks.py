@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,3 +55,17 @@ def test_a_disk_turns_read_only_is_taken_out_and_put_in_again(tmp_path: Path) ->
         with note.open():
             disk.take_out(by_force=True)
             assert not note.exists()
+
+
+@needs_disks
+def test_a_disk_is_out_though_a_process_has_mounts_of_its_own(tmp_path: Path) -> None:
+    """A copy of the mounts, as each network namespace has one, does not keep a disk in use that was cut off."""
+    with loop_disk(tmp_path) as disk:
+        command = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", "echo there; read line"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"there\n"
+            disk.cut()
+            disk.remount()
+            (disk.mount / "after").write_bytes(b"")
+            other.communicate(b"\n")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import shutil
+import signal
+import sqlite3
 import tempfile
 from pathlib import Path
 from random import Random
@@ -12,6 +17,10 @@ import pytest
 
 from edged.base.log import configure
 from edged.receiver.app import serve
+from scripts.soaks.rig import open_rig
+from scripts.soaks.tables import DEVICE as DEVICE_NAME
+from scripts.soaks.tables import cameras
+from tests.disks import loop_disk, needs_disks
 from tests.powercut import receiver_verdict
 from tests.powercut.card import cuts
 from tests.powercut.device_verdict import Verdict
@@ -21,7 +30,12 @@ from tests.powercut.recorder import needs_strace, record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scripts.soaks.program import Program
+    from tests.disks import FileSystem, LoopDisk
+
 DEVICE, RECEIVER = "tests.powercut.device_program", "tests.powercut.receiver_program"
+BUSY = {"cameras": cameras(2, every=4.5, walk=1.5)}
+SIZE = 256 << 20  # bytes of a disk, on which there is room
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +102,65 @@ async def test_half_a_copy_of_the_receivers_database_goes_at_the_next_start(stat
     async with serve(config_of(state_dir)):
         assert not (state_dir / "receiver.db.backup.new-journal").exists()
     assert not list(state_dir.glob("*.new*"))
+
+
+async def happens(program: Program, event: str) -> None:
+    """Wait until a program's log says `event` once more than now."""
+    await program.says(event, count=len(await program.said(event)) + 1)
+
+
+async def cut(program: Program, disk: LoopDisk) -> None:
+    """Cut a program's power, and start it anew on what its disk has kept."""
+    await asyncio.to_thread(disk.cut)
+    await program.stop(signal.SIGKILL)
+    await asyncio.to_thread(disk.remount)
+    await program.start()
+
+
+@needs_disks
+@pytest.mark.parametrize(("near", "far"), [("ext4", "xfs"), ("xfs", "ext4")])
+async def test_disks_cut_off_at_both_ends_lose_nothing(tmp_path: Path, near: FileSystem, far: FileSystem) -> None:
+    """Device and receiver at work, their disks shut down without a flush after chosen moments: the oracle is mute."""
+    here_made, there_made = (
+        loop_disk(tmp_path, system, size=SIZE, name=name) for system, name in ((near, "near"), (far, "far"))
+    )
+    with here_made as here, there_made as there:
+        home, away = here.mount / "state", there.mount / "state"
+        async with open_rig(tmp_path / "rig", device_table=BUSY, device_state=home, receiver_state=away) as rig:
+            await rig.start()
+            for moment in ("incident opened", "fragment synced", "clip sealed"):
+                await happens(rig.device, moment)
+                await cut(rig.device, here)
+            await happens(rig.receiver, "file stored")
+            await cut(rig.receiver, there)
+            await rig.settle()
+            verdict = await rig.judge()
+            assert verdict.obligations > 0
+            assert [finding for finding in verdict.findings if finding.kind != "possible_duplicate"] == []
+
+
+async def test_a_card_that_lost_commits_is_told_of_at_both_ends(tmp_path: Path) -> None:
+    """An older state directory comes back, as from a card that lied about flushing: device and receiver both say so."""
+    often = BUSY | {"push": {"heartbeat": "1s"}}
+    async with open_rig(tmp_path, device_table=often) as rig:
+        await rig.receiver.start()
+        await rig.device.start()
+        await rig.device.stop()
+        older = tmp_path / "older"
+        shutil.copytree(rig.device_state, older)
+        await rig.device.start()
+        await happens(rig.device, "incident opened")
+        # the receiver has heard of that incident once a heartbeat that was composed after it is answered
+        await rig.device.until(lambda: heard(rig.receiver_state) > 0)
+        await rig.device.stop(signal.SIGKILL)
+        shutil.rmtree(rig.device_state)
+        older.rename(rig.device_state)
+        await rig.device.start()
+        await rig.device.says("outbox went back")
+        await rig.receiver.says("device fell back", device=DEVICE_NAME)
+
+
+def heard(state: Path) -> int:
+    """Return the highest sequence that the receiver ever heard of."""
+    with contextlib.closing(sqlite3.connect(state / "receiver.db")) as database:
+        return int(database.execute("SELECT max(sequence) FROM device").fetchone()[0])

@@ -44,7 +44,8 @@ _MOMENTS = {
     "device": ("incident opened", "fragment synced", "clip sealed", "incident closed", "file deleted"),
     "receiver": ("file stored",),
 }
-_CALLS = ("fdatasync", "fsync", "pwrite64", "write", "rename", "unlink", "mkdir", "ftruncate")
+# before which n-th call of a new process it is stopped, and cut off, at most: a busy minute has about so many
+_CALLS = {"fdatasync": 120, "fsync": 60, "pwrite64": 500, "write": 300, "rename": 15, "unlink": 12, "mkdir": 8}
 _CHOSEN, _TRACED, _KILLED_FIRST, _LINE, _SPARE = 0.35, 0.3, 0.3, 0.3, 0.5  # how often, of 1.0
 _LOOK = 0.05
 _LONGEST = 20.0  # seconds to wait for a chosen moment
@@ -138,10 +139,13 @@ class _Powered:
     async def _stopped_at_call(self, program: Program, disk: LoopDisk) -> None:
         """Start it anew so that the kernel stops it at the n-th of some call; return when it stands there."""
         rng, trace = self._run.rng, disk.image.with_suffix(".strace")
-        chosen = f"{rng.choice(_CALLS)}:signal=SIGSTOP:when={rng.randint(1, 400)}"
+        call = rng.choice(list(_CALLS))
+        chosen = f"{call}:signal=SIGSTOP:when={rng.randint(1, _CALLS[call])}"
         await program.stop()
         plain = list(program.command)
-        program.command = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", trace, "-e", f"inject={chosen}", *plain]
+        # -D: the program, not strace, is the child that is killed later
+        tracing = ("strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", str(trace), "-e", f"trace={call}")
+        program.command = [*tracing, "-e", f"inject={chosen}", *plain]
         starting = asyncio.ensure_future(program.start())
         with contextlib.suppress(TimeoutError):  # it makes fewer such calls: it is cut off at work
             async with asyncio.timeout(_LONGEST):
