@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # H.264 first, for it is copied; then what every USB camera compresses to; then whatever it gives by itself
 _DEVICE_FORMATS = {"auto": ("h264", "mjpeg", ""), "h264": ("h264",), "mjpeg": ("mjpeg",), "raw": ("yuyv422",)}
 _NON_BLOCKING = "+4"  # AVFMT_FLAG_NONBLOCK, which has no name there: a hung device would keep a blocked read for ever
+_TITLES = "replace"  # titles that are not UTF-8 must not cost the pictures
 _LATE = "500000"  # microseconds that UDP packets may be out of order
 
 
@@ -43,6 +44,9 @@ def open_source(settings: CameraSettings, url: str, password: str) -> Source:
     if not container.streams.video:
         container.close()
         raise CameraError(f"{name} has no video stream; choose another stream of the camera")
+    if getattr(container.streams.video[0], "codec_context", None) is None:  # PyAV's types know only sound streams
+        container.close()
+        raise CameraError(f"{name} sends video of a kind that is not known here; set it to H.264 or HEVC")
     return Source(container=container, stream=container.streams.video[0], name=name)
 
 
@@ -81,8 +85,8 @@ def _open(settings: CameraSettings, url: str, password: str) -> InputContainer:
         return _open_device(settings, url)
     if "://" in url:
         options = dict(_network_options(settings, url))
-        return _input(av.open(with_password(url, password), options=options, timeout=timeout))
-    return _input(av.open(url))
+        return _input(av.open(with_password(url, password), options=options, timeout=timeout, metadata_errors=_TITLES))
+    return _input(av.open(url, metadata_errors=_TITLES))
 
 
 def _network_options(settings: CameraSettings, url: str) -> Iterator[tuple[str, str]]:

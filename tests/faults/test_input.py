@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +15,18 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from edged.base.clock import SystemClock
 from edged.base.config import load
-from edged.base.errors import ConfigError, DeliveryError, NoAnswerError, RefusedError
+from edged.base.errors import CameraError, ConfigError, DeliveryError, NoAnswerError, RefusedError
 from edged.base.units import Duration
+from edged.capture.settings import CameraSettings
+from edged.capture.stream import StreamCamera
 from edged.model import LinkState
 from edged.receiver.settings import ReceiverConfig
 from edged.settings import DeviceConfig
 from edged.wire import faults, heartbeat, manifest, receipt, signing, tus
 from edged.wire.receipt import Proof, Receipt
+from tests.capture.clips import make_clip, read_all
 from tests.push.conftest import make_bench, make_job
 
 if TYPE_CHECKING:
@@ -296,6 +301,54 @@ async def test_a_copy_without_end_is_not_the_file(tmp_path: Path) -> None:
         with pytest.raises(RefusedError, match="copy is not the file"):
             await bench.target.deliver(job.errand())
         await bench.target.close()
+
+
+# ------------------------------------------------------------------------------------------------- hostile video
+
+
+def whole_clip(folder: Path) -> bytes:
+    """Return a small clip as a camera's file."""
+    return make_clip(folder / "whole.mp4", frames=20).read_bytes()
+
+
+def of_file(path: Path) -> CameraSettings:
+    """Return the settings of a camera that reads the file at `path` as fast as it can."""
+    return CameraSettings(url=str(path), speed="full")
+
+
+def test_a_title_that_is_no_text_costs_no_picture(tmp_path: Path) -> None:
+    """Cameras name their streams in all kinds of alphabets; the pictures are taken all the same."""
+    clip = whole_clip(tmp_path)
+    path = tmp_path / "titled.mp4"
+    path.write_bytes(clip.replace(b"VideoHandler", b"Video\xff\xfe\x80\xffler"))
+    assert path.read_bytes() != clip
+    packets, _ = read_all(of_file(path))
+    assert packets
+
+
+def test_video_of_an_unknown_kind_is_told(tmp_path: Path) -> None:
+    """A stream that nothing here can decode is a sentence about the camera."""
+    path = tmp_path / "unknown.mp4"
+    path.write_bytes(whole_clip(tmp_path).replace(b"avc1", b"\x00\xff\x01\x02"))
+    camera = StreamCamera("door", of_file(path), password="", clock=SystemClock(), epochs=itertools.count(1))
+    with pytest.raises(CameraError, match="of a kind that is not known here"):
+        camera.open()
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_a_spoiled_video_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Whatever stands in a file, its reader passes on what is whole, or says that it can't read it."""
+    folder = tmp_path_factory.mktemp("video")
+    clip = whole_clip(folder)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(clip)))
+        gone = data.draw(st.integers(0, 30))
+        clip = clip[:at] + data.draw(st.binary(max_size=30)) + clip[at + gone :]
+    path = folder / "spoiled.mp4"
+    path.write_bytes(clip)
+    with contextlib.suppress(CameraError):
+        read_all(of_file(path))
 
 
 header = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60)
