@@ -48,6 +48,7 @@ _CALLS = {
 }
 _DELAY = 500_000  # microseconds before each sync of a slow disk
 _SLOW = 15.0  # seconds
+_BEGIN = 4.0  # seconds in which each camera has its first picture, which ends the gap before it
 _LOOK = 0.05
 
 
@@ -121,8 +122,10 @@ class _Equipped:
             number = await anext(cycles)
 
     async def _look_again(self) -> None:
-        """Have the device forget for how long it was told to leave a full receiver alone."""
+        """Have the device forget for how long it was told to leave a full receiver alone, and let its cameras begin."""
         await self._rig.device.stop()
+        await self._rig.device.start()
+        await asyncio.sleep(_BEGIN)
 
     # --------------------------------------------------------------------------------------------- the faults
 
