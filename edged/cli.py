@@ -149,9 +149,12 @@ _ACTIONS = {
 
 
 def _receiver_commands(commands: Any) -> None:
-    text = "run the receiver; or keep its devices and users"
+    text = "run the receiver; or keep its devices and users, or check what it holds"
     receive = _add(commands, "receive", text, _receive, config=_RECEIVER_CONFIG)
-    groups = receive.add_subparsers(metavar="device|user")
+    groups = receive.add_subparsers(metavar="device|user|fsck")
+    text = "compare rows, records and contents; exits 0 if nothing is wrong, 1 if something is or was"
+    fsck = _add(groups, "fsck", text, _receiver_fsck, config=_RECEIVER_CONFIG, nested=True)
+    fsck.add_argument("--repair", action="store_true", help="put right what is wrong; needs the receiver to be stopped")
     for group in ("device", "user"):
         actions = groups.add_parser(group, help=f"keep the receiver's {group}s").add_subparsers(
             metavar="ACTION", required=True
@@ -285,6 +288,16 @@ def _receive(options: argparse.Namespace) -> int:
     from edged.receiver.settings import ReceiverConfig
 
     return run(load(options.config, ReceiverConfig))
+
+
+def _receiver_fsck(options: argparse.Namespace) -> int:
+    from edged.base.config import load
+    from edged.receiver.fsck import fsck
+    from edged.receiver.settings import ReceiverConfig
+
+    report = asyncio.run(fsck(load(options.config, ReceiverConfig), repair=options.repair))
+    print("\n".join(report.lines))
+    return report.code
 
 
 def _receiver_admin(options: argparse.Namespace) -> int:

@@ -145,6 +145,12 @@ class Store:
         row = await self.database.read(lambda db: db.execute("SELECT * FROM file WHERE id = ?", (identity,)).fetchone())
         return None if row is None else _file(row)
 
+    async def files_with(self, sha256: str) -> list[StoredFile]:
+        """Return all files, anybody's, that share this content."""
+        query = "SELECT * FROM file WHERE sha256 = ?"
+        rows = await self.database.read(lambda db: db.execute(query, (sha256,)).fetchall())
+        return [_file(row) for row in rows]
+
     async def documents(self, owner: str, limit: int) -> list[StoredFile]:
         """Return the newest files of `owner` that belong to no incident."""
         query = "SELECT * FROM file WHERE owner = ? AND incident IS NULL ORDER BY stored DESC LIMIT ?"

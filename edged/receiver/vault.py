@@ -130,6 +130,14 @@ class Vault:
         """Remove an upload's file, if it is there."""
         self.partial(upload).unlink(missing_ok=True)
 
+    def keep_aside(self, sha256: str) -> None:
+        """Put a content that is not what its name says into damaged/, where nothing touches it, if it is there."""
+        blob = self.blob(sha256)
+        if blob.exists():
+            make_directory(self.root / "damaged")
+            blob.rename(self.root / "damaged" / sha256)
+            sync_directory(self.root / "damaged")
+
     def drop(self, sha256: str) -> None:
         """Remove a blob, if it is there."""
         self.blob(sha256).unlink(missing_ok=True)

@@ -34,7 +34,7 @@ COMMANDS = (
 DEEPER = (
     *(("outbox", action) for action in ("list", "show", "retry", "drop")),
     *(("incidents", action) for action in ("list", "show")),
-    *(("receive", group) for group in ("device", "user")),
+    *(("receive", group) for group in ("device", "user", "fsck")),
     *(("receive", group, action) for group in ("device", "user") for action in ("add", "list", "remove")),
 )
 
