@@ -141,6 +141,7 @@ class Rig:
             if code:
                 text = f"{program.name} ended with {code} when it was told to stop; its log: {program.log}"
                 self._running.append(Finding(kind="left_over", what=f"stop {program.name}", text=text))
+        self._running += await self._fsck()
         return await asyncio.to_thread(self._verdict)
 
     def _verdict(self) -> Verdict:
@@ -165,6 +166,19 @@ class Rig:
             useful_bytes=self._judged.useful - before.useful,
             wire_bytes=self._judged.wire - before.wire,
         )
+
+    async def _fsck(self) -> list[Finding]:
+        """Have the device's own check look at what it left: it must find nothing."""
+        process = await asyncio.create_subprocess_exec(
+            *(*EDGED, "fsck", "--config", str(self.folder / "edged.toml")),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        told, _ = await process.communicate()
+        if not process.returncode:
+            return []
+        lines = [line for line in told.decode(errors="replace").splitlines() if not line.startswith("note: ")]
+        return [Finding(kind="left_over", what="fsck", text=f"edged fsck: {line}") for line in lines]
 
     async def round(self, run: Run, *, again: bool = True) -> Verdict:
         """End a round: settle, judge and count; then start `again` with the same folders."""
