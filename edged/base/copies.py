@@ -78,8 +78,11 @@ async def take_copy(database: Database, target: Path) -> None:
     """Put a consistent copy of `database`, which stays in use, at `target`, whole or not at all; it lasts."""
     new = target.with_name(target.name + ".new")
     await asyncio.to_thread(_make_empty, new)
-    await database.backup(new)
-    await asyncio.to_thread(_put_in_place, new, target)
+    try:
+        await database.backup(new)
+        await asyncio.to_thread(_put_in_place, new, target)
+    finally:
+        await asyncio.to_thread(new.unlink, missing_ok=True)  # what a full disk has left of it
 
 
 def is_sound(copy: Path, newest: int, check: Callable[[sqlite3.Connection], None]) -> bool:

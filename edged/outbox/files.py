@@ -44,10 +44,10 @@ def kept_bytes(connection: Connection) -> int:
     return int(size)
 
 
-def deleted_paths(connection: Connection, root: Path) -> tuple[Path, ...]:
-    """Return where the deleted files lay: one that is still there was missed by a crash."""
-    found = connection.execute("SELECT path FROM files WHERE deleted IS NOT NULL").fetchall()
-    return tuple(root / row["path"] for row in found)
+def deleted(connection: Connection, root: Path) -> tuple[tuple[Path, int, str], ...]:
+    """Return where the deleted files lay, with their sizes and digests: one still there was missed by a crash."""
+    found = connection.execute("SELECT path, size, sha256 FROM files WHERE deleted IS NOT NULL").fetchall()
+    return tuple((root / row["path"], row["size"], row["sha256"]) for row in found)
 
 
 def delete(connection: Connection, file: str, reason: str, now: Stamp) -> bool | None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from typing import TYPE_CHECKING
 
 import structlog
 
 from edged.base.clock import stamp
-from edged.base.disk import sync_directory
+from edged.base.copies import take_copy
 from edged.outbox.nouns import Notice, NoticeKind
 from edged.outbox.retention import Level, floors, plan
 from edged.outbox.sidecar import refresh
 from edged.outbox.sweep import sweep
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
     from edged.base.clock import Clock
     from edged.base.pulse import Pulse
@@ -211,17 +209,5 @@ class OutboxLoop:
         commits = self._outbox.commits
         if commits == self._copied:
             return
-        new = self._spool.backup.with_name(self._spool.backup.name + ".new")
-        try:
-            await self._outbox.database.backup(new)
-            await asyncio.to_thread(_put_in_place, new, self._spool.backup)
-        finally:
-            await asyncio.to_thread(new.unlink, missing_ok=True)  # what a full disk has left of it
+        await take_copy(self._outbox.database, self._spool.backup)
         self._copied = commits
-
-
-def _put_in_place(new: Path, target: Path) -> None:
-    with new.open("rb") as file:
-        os.fsync(file.fileno())
-    new.replace(target)
-    sync_directory(target.parent)

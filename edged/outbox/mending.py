@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from edged.outbox.store import Outbox
     from edged.wire.receipt import Receipt
 
-DAMAGED = ".damaged"
-
 _FILE = "SELECT * FROM files WHERE id = ?"
 _DELIVERY = """
     SELECT deliveries.*, files.size AS file_size, files.sha256 AS file_sha256, files.deleted
@@ -94,7 +92,8 @@ class Mender:
 
     async def _give_up(self, file: str, reason: str) -> None:
         path = await self._path(file)
-        await asyncio.to_thread(keep_aside, path)
+        if await asyncio.to_thread(path.exists):
+            await asyncio.to_thread(self._spool.keep_aside, path)
         await self._outbox.delete_file(file, reason)
 
     async def _correct_file(self, file: str) -> None:
@@ -120,13 +119,6 @@ class Mender:
                 if delivery.kind is DeliveryKind.ALERT and (delivery.destination, "sent") in told.alerts:
                     await self._outbox.complete(delivery.id, None)
         await sidecar.refresh(self._outbox, incident)
-
-
-def keep_aside(path: Path) -> None:
-    """Give a file that is not what was recorded another name, under which edged leaves it alone. Blocks."""
-    if path.exists():
-        path.rename(path.with_name(path.name + DAMAGED))
-        sync_directory(path.parent)
 
 
 def adopt_receipt(

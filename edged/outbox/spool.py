@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from edged.base.clock import Clock
 
 SIDECAR = "incident.json"
+DAMAGED = ".damaged"  # behind the name of a file that is not what was recorded
 _HALF_SIDECAR = SIDECAR + ".new"  # what a power cut may leave of a write (base/disk)
 _RESERVE = 1024 * 1024  # bytes of free space that are left to the database: files end before the last is gone
 _UNMOUNTED = "it is not mounted any more"
@@ -137,6 +138,13 @@ class Spool:
     def found_documents(self) -> tuple[Path, ...]:
         """Return every whole document in the spool, with or without a row."""
         return tuple(sorted(path for path in self.documents.glob("*/*") if path.name != _PARTIAL))
+
+    def keep_aside(self, path: Path) -> Path:
+        """Give a file that is not what was recorded another name, which is returned; edged leaves it alone there."""
+        aside = path.with_name(path.name + DAMAGED)
+        path.rename(aside)
+        sync_directory(path.parent)
+        return aside
 
     def delete(self, path: Path) -> None:
         """Remove a file for good, and its directory with the sidecar once nothing else is in it."""

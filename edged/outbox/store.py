@@ -312,9 +312,9 @@ class Outbox:
         """Return the size of all files that are not deleted."""
         return await self._read(files.kept_bytes)
 
-    async def deleted_paths(self) -> tuple[Path, ...]:
-        """Return where the deleted files lay."""
-        return await self._read(lambda tx: files.deleted_paths(tx, self.root))
+    async def deleted_files(self) -> tuple[tuple[Path, int, str], ...]:
+        """Return where the deleted files lay, with their sizes and SHA-256."""
+        return await self._read(lambda tx: files.deleted(tx, self.root))
 
     async def delete_file(self, file: str, reason: str) -> bool | None:
         """Note that a file is gone or about to go; True if that is a loss, False if it was proven, None if known."""

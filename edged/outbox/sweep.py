@@ -56,7 +56,7 @@ async def sweep(outbox: Outbox, spool: Spool, destinations: Destinations, clock:
     findings = Findings(
         missing=len(gone),
         queued=await _queue(outbox, (file for file in files if file.id not in lost), destinations),
-        removed=await asyncio.to_thread(_remove, spool, await outbox.deleted_paths()),
+        removed=await asyncio.to_thread(_remove, spool, await outbox.deleted_files()),
         adopted=await _adopt(outbox, spool, destinations, clock),
     )
     if findings != Findings():
@@ -103,12 +103,22 @@ async def _queue(outbox: Outbox, files: Iterable[StoredFile], destinations: Dest
     return count
 
 
-def _remove(spool: Spool, paths: Iterable[Path]) -> int:
+def _remove(spool: Spool, deleted: Iterable[tuple[Path, int, str]]) -> int:
+    """Remove what a crash kept from being deleted. What is not the file that was deleted is kept aside.
+
+    A damaged file is given up by its row, since nobody can be sent it as what it was; it may still show something.
+    """
     count = 0
-    for path in paths:
-        if path.exists():
+    for path, *recorded in deleted:
+        try:
+            whole = [*digest_of(path)] == recorded
+        except OSError:  # it is gone, as it should be, or a disk that may answer later does not now
+            continue
+        if whole:
             spool.delete(path)
-            count += 1
+        else:
+            log.warning("damaged file kept aside", path=str(spool.keep_aside(path)))
+        count += 1
     return count
 
 

@@ -125,6 +125,9 @@ async def test_the_sweep_finds_lost_files(
     )
     assert [each.state for each in await outbox.deliveries_for(lost.id)] == [State.DEAD]
     assert (await sweep(outbox, spool, HERE, clock)).missing == 0
+    # what is left of it may still show something: it is kept aside and never deleted
+    aside = [path.read_bytes() for path in spool.clips.rglob("*.damaged")]
+    assert aside == ([] if damage == "missing" else [b"short"] * 2)
 
 
 async def test_the_sweep_removes_what_a_crash_left_of_a_deletion(
