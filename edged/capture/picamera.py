@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from edged.capture.settings import CameraSettings
 
 _MICRO = 1_000_000  # the encoders' time base
+_HARDWARE = Path("/dev/video11")  # the encoder of the Pi 4 and older, as picamera2 opens it
 _MISSING = "picamera2 is not installed; run: sudo apt install python3-picamera2"
 _HELD = 256  # encoded pictures not yet read: some ten seconds, then the newest are lost and the ladder acts
 
@@ -41,7 +43,7 @@ class _Encoded:
 
 
 class PiCamera:
-    """One sensor. The encoder is the hardware's up to the Pi 4 and libav's on the Pi 5; picamera2 knows which.
+    """One sensor. The encoder is the hardware's up to the Pi 4, and libav's on the Pi 5 and where there is no other.
 
     Only its waits with a time limit are used, and a pending one is cancelled before the camera is stopped:
     picamera2's `stop` would wait for it for ever.
@@ -55,8 +57,10 @@ class PiCamera:
         clock: Clock,
         epochs: Iterator[int],
         load: Callable[[str], Any] = import_module,
+        hardware: Path = _HARDWARE,
     ) -> None:
         self._load = load
+        self._hardware = hardware
         self._name = name
         self._settings = settings
         self._clock = clock
@@ -126,7 +130,7 @@ class PiCamera:
                 transform=self._load("libcamera").Transform(hflip=hflip, vflip=vflip),
             )
         )
-        self._encoder = self._load("picamera2.encoders").H264Encoder(
+        self._encoder = self._encoder_class()(
             bitrate=round(settings.bitrate * 8),
             repeat=True,  # parameter sets at each key frame
             iperiod=max(1, round(settings.rate * settings.keyframes)),
@@ -135,6 +139,11 @@ class PiCamera:
         camera.start()
         output = _output(self._load("picamera2.outputs").Output, self._encoded)
         camera.start_encoder(self._encoder, output, name="main")
+
+    def _encoder_class(self) -> Any:
+        """Return the board's encoder where it has one: picamera2 believes that of every board but the Pi 5."""
+        encoders = self._load("picamera2.encoders")
+        return encoders.H264Encoder if self._hardware.exists() else encoders.LibavH264Encoder
 
     def _controls(self, known: Mapping[str, Any]) -> dict[str, Any]:
         told = controls(self._settings.pi, self._settings.rate)

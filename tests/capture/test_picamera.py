@@ -22,7 +22,23 @@ BOOT = 77_000_000  # microseconds: the sensor's clock at the first picture
 STRIDE = 384  # bytes in a line of the small stream, more than its width
 
 
-class _Class:
+class FakeEncoder:
+    """An encoder with the options it was made with."""
+
+    def __init__(self, *, bitrate: int, repeat: bool, iperiod: int, framerate: float) -> None:
+        self.bitrate, self.repeat, self.iperiod, self.framerate = bitrate, repeat, iperiod, framerate
+        self.firsttimestamp: int | None = None
+
+
+class _HardwareEncoder(FakeEncoder):
+    """The Pi 4's."""
+
+
+class _LibavEncoder(FakeEncoder):
+    """The Pi 5's."""
+
+
+class PiClass:
     """The class Picamera2: one sensor is connected, and calling it opens that."""
 
     def __init__(self, pi: FakePi) -> None:
@@ -61,8 +77,8 @@ class FakePi:
         """Stand in for import_module."""
         return {
             "libcamera": SimpleNamespace(Transform=lambda *, hflip, vflip: (hflip, vflip)),
-            "picamera2": SimpleNamespace(Picamera2=_Class(self)),
-            "picamera2.encoders": SimpleNamespace(H264Encoder=self._make_encoder),
+            "picamera2": SimpleNamespace(Picamera2=PiClass(self)),
+            "picamera2.encoders": SimpleNamespace(H264Encoder=_HardwareEncoder, LibavH264Encoder=_LibavEncoder),
             "picamera2.outputs": SimpleNamespace(Output=object),
         }[name]
 
@@ -125,9 +141,6 @@ class FakePi:
     def _release(self) -> None:
         self.released += 1
 
-    def _make_encoder(self, **options: Any) -> Any:
-        return SimpleNamespace(firsttimestamp=None, **options)
-
 
 def camera(pi: FakePi, settings: CameraSettings | None = None) -> PiCamera:
     """Make an unopened camera of the fake."""
@@ -161,6 +174,7 @@ def test_the_camera_is_asked_for_what_the_settings_say() -> None:
     pi = FakePi()
     mine = camera(pi, CameraSettings(source="picamera", size="1920x1080", rate=20.0, keyframes=Duration(2)))
     mine.open()
+    assert isinstance(pi.encoder, _LibavEncoder)
     assert pi.config["main"] == {"size": (1920, 1080), "format": "YUV420"}
     assert pi.config["lores"] == {"size": (320, 180), "format": "YUV420"}
     assert pi.config["controls"] == {"FrameDurationLimits": (50_000, 50_000)}
@@ -172,6 +186,14 @@ def test_the_camera_is_asked_for_what_the_settings_say() -> None:
         20,
         True,
     )
+
+
+def test_a_hardware_encoder_is_used_where_there_is_one(tmp_path: Path) -> None:
+    """The device of the Pi 4's encoder decides."""
+    pi = FakePi()
+    settings = CameraSettings(source="picamera")
+    PiCamera("cam", settings, clock=StepClock(), epochs=count(1), load=pi.load, hardware=tmp_path).open()
+    assert isinstance(pi.encoder, _HardwareEncoder)
 
 
 def test_the_sensor_is_asked_for_what_its_section_says(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Stands in for PiDNG, which picamera2 imports for raw photographs: never taken here."""

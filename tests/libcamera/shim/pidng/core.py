@@ -1,0 +1,5 @@
+"""What picamera2 imports."""
+
+
+class PICAM2DNG:
+    """A raw photograph."""
