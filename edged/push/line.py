@@ -19,6 +19,7 @@ import aiohttp
 from edged.base.errors import NoAnswerError
 from edged.base.secret import reveal
 from edged.push.flow import Floor, Flow
+from edged.push.knock import Knocker
 from edged.push.link import Exchange, Outcome
 from edged.push.replies import TOO_LARGE, Answer, refusal
 from edged.push.trust import Trust
@@ -129,6 +130,7 @@ class Line:
         self._settings = settings
         self._clock = clock
         self._link = link
+        self.knocker = Knocker()
         self.flow = Flow(traffic, floor or Floor())
         self._trust = Trust(settings.ca, clock, patient=credentials.signs)
         self._session: aiohttp.ClientSession | None = None
@@ -267,6 +269,9 @@ class Line:
     def _socket(self, address: tuple[object, ...]) -> socket.socket:
         family, kind, protocol = int(str(address[0])), int(str(address[1])), int(str(address[2]))
         sock = self.traffic.socket(family, kind, protocol)
+        match address[4]:
+            case (str(host), int(port), *_):
+                self.knocker.door = host, port
         options = {
             socket.TCP_USER_TIMEOUT: int(self._settings.user_timeout * 1000),
             socket.TCP_KEEPIDLE: max(1, int(self._settings.keepalive)),

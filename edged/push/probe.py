@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from edged.base.errors import NoAnswerError
+from edged.model import LinkState
 from edged.push.line import Request
 from edged.push.link import Exchange, Outcome, probe_wait
 
@@ -55,6 +56,8 @@ class LinkProbe:
         link.watch(work.set)
         self._clock = clock
         self._tries = 0  # since the line was last usable
+        self._missed = False  # something waits for a line that is silent
+        self._open = False  # a knock was answered, and the probe after it was not
 
     async def run(self, pulse: Pulse) -> None:
         """Probe until cancelled."""
@@ -65,7 +68,10 @@ class LinkProbe:
     async def step(self) -> None:
         """Probe if it is time for it, else wait a little."""
         wait = await self._wait()
-        if wait > 0.0:
+        if wait > 0.0 and self._missed:
+            if not await self._returned(min(wait, _LOOK)):
+                return
+        elif wait > 0.0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(wait, _LOOK)):
                     await self._work.wait()
@@ -76,17 +82,46 @@ class LinkProbe:
         limit = self._settings.probe.timeout
         try:
             async with asyncio.timeout(limit):
-                await self._line.ask(self._request, doing="reach the receiver")
+                await self._ask()
         except TimeoutError:
             self._link.saw(Exchange(outcome=Outcome.SILENT, reason=f"the receiver gave no answer for {limit:.0f} s"))
         except NoAnswerError:
             return  # the line has told the link
+
+    async def _ask(self) -> None:
+        """Ask the receiver; once more at once if the way comes back meanwhile, for TCP would sleep on."""
+        asking = asyncio.create_task(self._line.ask(self._request, doing="reach the receiver"))
+        knocking = asyncio.create_task(self._returned(_LOOK)) if self._missed and not self._open else None
+        try:
+            if knocking is not None:
+                await asyncio.wait({asking, knocking}, return_when=asyncio.FIRST_COMPLETED)
+                if not asking.done() and knocking.result():
+                    asking.cancel()
+                    await asyncio.wait({asking})
+                    asking = asyncio.create_task(self._line.ask(self._request, doing="reach the receiver"))
+            await asking
+        finally:
+            for task in (asking, knocking):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.wait({task})
+
+    async def _returned(self, seconds: float) -> bool:
+        """Knock for so long; True as soon as there is a way again where there was none before."""
+        heard = await self._line.knocker.answered(seconds)
+        if heard and self._open:
+            await asyncio.sleep(seconds)
+            return False
+        self._open = heard
+        return heard
 
     async def _wait(self) -> float:
         if self._link.seen_at is None:
             return 0.0
         figures = self._settings.probe
         waiting = not self._link.usable and await self._waiting()
+        self._missed = waiting and self._link.link.state is LinkState.DOWN and self._line.knocker.door is not None
+        self._open = self._open and not self._link.usable
         wait = probe_wait(
             self._link.track, waiting=waiting, tries=self._tries, figures=figures, metered=self._settings.metered
         )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _INFO_SIZE = 256  # more than any kernel's struct tcp_info, which only grows
 _ACKED_RECEIVED = struct.Struct("=QQ")  # tcpi_bytes_acked, tcpi_bytes_received (Linux 4.1)
 _ACKED_AT = 120
+_RETRANSMITS_AT = 2  # tcpi_retransmits: in a row, a byte
+_UNACKED = slice(24, 28)  # tcpi_unacked, segments
 _RTT = struct.Struct("=I")  # tcpi_rtt and tcpi_min_rtt (Linux 4.6), microseconds
 _RTT_AT, _MIN_RTT_AT = 68, 148
 _NEVER = 0xFFFFFFFF  # tcpi_min_rtt while none was measured
@@ -91,6 +93,10 @@ class Traffic:
     def unacknowledged(self) -> int:
         """Return how many bytes wait for the peer's acknowledgement, sent or not yet (SIOCOUTQ, tcp(7))."""
         return sum(_held(sock) for sock in self._open)
+
+    def repeating(self) -> bool:
+        """Return whether a connection waits for an acknowledgement and the kernel has begun to send again."""
+        return any(info[_RETRANSMITS_AT] and any(info[_UNACKED]) for info in map(_info, self._open))
 
     def round_trip(self) -> tuple[float, float]:
         """Return the smoothed and the shortest round trip of the open connection in seconds; 0.0 while unknown."""
