@@ -1,7 +1,8 @@
 """The sweep: rows, files and deliveries compared, and what was missed put right.
 
 Left by a crash or by a person's hand: files without a delivery, rows without their file, files that were to be
-deleted, documents without a row. Files that have no row and may be a recording under way are salvage's, at boot.
+deleted, documents without a row, sidecars behind their rows. Files that have no row and may be a recording under way
+are salvage's, at boot.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import structlog
 
 from edged.base.clock import stamp
 from edged.model import Clip
+from edged.outbox import sidecar
+from edged.outbox.findings import judge_sidecar
 from edged.outbox.nouns import Document
 from edged.outbox.policy import clip_drafts, document_drafts, snapshot_drafts
 from edged.outbox.spool import digest_of
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from edged.model import Snapshot
     from edged.outbox.nouns import StoredFile
     from edged.outbox.policy import Destinations, Draft
+    from edged.outbox.sidecar import Sidecar
     from edged.outbox.spool import Spool
     from edged.outbox.store import Outbox
 
@@ -34,12 +38,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Findings:
-    """What a sweep put right: files found missing, deliveries entered, files removed, documents taken in."""
+    """What a sweep put right: files found missing, deliveries entered, files removed, documents taken in.
+
+    `described` counts sidecars that were behind their rows.
+    """
 
     missing: int = 0
     queued: int = 0
     removed: int = 0
     adopted: int = 0
+    described: int = 0
 
 
 async def sweep(outbox: Outbox, spool: Spool, destinations: Destinations, clock: Clock) -> Findings:
@@ -58,6 +66,7 @@ async def sweep(outbox: Outbox, spool: Spool, destinations: Destinations, clock:
         queued=await _queue(outbox, (file for file in files if file.id not in lost), destinations),
         removed=await asyncio.to_thread(_remove, spool, await outbox.deleted_files()),
         adopted=await _adopt(outbox, spool, destinations, clock),
+        described=await _describe(outbox, spool),
     )
     if findings != Findings():
         log.warning(
@@ -66,6 +75,7 @@ async def sweep(outbox: Outbox, spool: Spool, destinations: Destinations, clock:
             queued=findings.queued,
             removed=findings.removed,
             adopted=findings.adopted,
+            described=findings.described,
         )
     return findings
 
@@ -133,3 +143,26 @@ async def _adopt(outbox: Outbox, spool: Spool, destinations: Destinations, clock
             )
             count += await outbox.add_document(document, document_drafts(document, destinations))
     return count
+
+
+async def _describe(outbox: Outbox, spool: Spool) -> int:
+    """Write the sidecars anew that are behind their rows: the process ended between the two."""
+    count = 0
+    for directory in await asyncio.to_thread(spool.incident_directories):
+        dossier = await outbox.dossier(directory.name)
+        if dossier is not None and await asyncio.to_thread(_is_behind, directory, sidecar.describe(dossier)):
+            count += await sidecar.refresh(outbox, directory.name)
+    return count
+
+
+def _is_behind(directory: Path, rows: Sidecar) -> bool:
+    """Return whether a sidecar lacks what the rows say; not one that can't be read, or has a receipt that they lack."""
+    try:
+        found = sidecar.read(directory)
+    except FileNotFoundError:
+        return True
+    except sidecar.BadSidecarError:
+        return False
+    if not set(found.receipts) <= set(rows.receipts):  # the database is an older copy: what only files know must stay
+        return False
+    return any(judge_sidecar(directory.name, found, rows, frozenset()))

@@ -16,14 +16,13 @@ from edged.outbox.nouns import AlertRules, NoticeKind
 from edged.outbox.policy import Destinations, alert_drafts, clip_drafts, document_drafts, snapshot_drafts
 from edged.outbox.retention import Level
 from edged.outbox.settings import OutboxSettings
-from edged.outbox.sidecar import read
+from edged.outbox.sidecar import read, write
 from edged.outbox.spool import SIDECAR, Spool, digest_of
 from edged.outbox.store import open_outbox
 from edged.outbox.sweep import Findings, sweep
 from tests.outbox.world import HandClock, Maker, receipt
 
 if TYPE_CHECKING:
-
     from edged.model import Clip, Delivery
     from edged.outbox.store import Outbox
     from tests.simloop import SimClock, Simulate
@@ -155,6 +154,25 @@ async def test_the_sweep_takes_in_documents_without_a_row(
     assert await outbox.file(document.id) == document
     assert [each.key for each in await outbox.deliveries_for(document.id)] == [document.id]
     assert await sweep(outbox, spool, HERE, clock) == Findings()
+
+
+async def test_the_sweep_writes_sidecars_that_a_crash_left_behind_their_rows(
+    outbox: Outbox, spool: Spool, make: Maker, clock: HandClock
+) -> None:
+    """A receipt or a part that a sidecar lacks comes into it; what only the sidecar knows is not taken from it."""
+    clip, other = await recorded(outbox, spool, make, parts=2)
+    directory = clip.path.parent
+    (directory / SIDECAR).unlink()
+    assert await sweep(outbox, spool, HERE, clock) == Findings(described=1)
+    await prove(outbox, clip)
+    assert read(directory).receipts == ()
+    assert await sweep(outbox, spool, HERE, clock) == Findings(described=1)
+    assert [one.key for one in read(directory).receipts] == [clip.id]
+    assert await sweep(outbox, spool, HERE, clock) == Findings()
+    ahead = replace(read(directory), receipts=(receipt(clip.id), receipt(other.id)), alerts=())
+    write(directory, ahead)
+    assert await sweep(outbox, spool, HERE, clock) == Findings()
+    assert read(directory) == ahead
 
 
 # ------------------------------------------------------------------------------------------------ the loop
