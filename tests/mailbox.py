@@ -125,7 +125,7 @@ class _Server(SMTP):
     """aiosmtpd's server with faults before each command's own work."""
 
     def __init__(self, mailbox: Mailbox, *, is_implicit: bool, **options: Any) -> None:
-        super().__init__(mailbox, hostname="mail.test", ident="test", timeout=60, **options)
+        super().__init__(mailbox, hostname="mail.test", ident="test", timeout=86_400, **options)
         self._mailbox = mailbox
         self._is_implicit = is_implicit
         self._size = 0
@@ -208,7 +208,8 @@ class _Server(SMTP):
         await self._staged("AUTH", arg, super().smtp_AUTH)
 
     async def smtp_MAIL(self, arg: str) -> None:  # noqa: N802
-        self._size = int(arg.upper().rpartition("SIZE=")[2])
+        _, told, size = arg.upper().rpartition("SIZE=")
+        self._size = int(size) if told else 0
         await self._staged("MAIL", arg, super().smtp_MAIL)
 
     async def smtp_RCPT(self, arg: str) -> None:  # noqa: N802

@@ -41,6 +41,11 @@ class Gate:
         self._probe_out = False
         self._paused = False
 
+    @property
+    def taken(self) -> bool:
+        """Whether the one place of a probe is taken: soon it is known how the peer is."""
+        return self.state is GateState.PROBING and self._probe_out
+
     def admit(self, now: float) -> bool:
         """Return whether a request may go now; True while probing takes the one place."""
         if self.state is GateState.DOWN and now >= self._until:

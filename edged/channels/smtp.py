@@ -40,6 +40,8 @@ Compose = Callable[[], Awaitable[bytes]]
 
 log = structlog.get_logger(__name__)
 
+_PROBE = 2.0  # seconds after which whoever finds a relay being tried by another asks again
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RelayState:
@@ -95,7 +97,8 @@ class Mailer:
 
     def wait(self) -> float:
         """Return seconds until some relay may be tried: 0.0 when one may already."""
-        return min((state.wait for state in self.relays), default=0.0)
+        now = self._clock.mono()
+        return min((_PROBE if door.gate.taken else door.gate.wait(now) for door in self._doors), default=0.0)
 
     def hasten(self, *, corrected: bool = False) -> None:
         """Let the relays that did not answer be tried at once: the link is back.
@@ -222,7 +225,7 @@ def _renew(door: _Door) -> None:
 
 
 def _declined(door: _Door) -> DeliveryError:
-    if door.error is None or door.gate.state is GateState.PROBING:
+    if door.error is None or door.gate.taken:
         return NoAnswerError(f"{door.endpoint.relay.name} is being tried")
     return type(door.error)(str(door.error))  # not itself: each time it is raised its traceback would grow
 
