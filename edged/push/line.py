@@ -44,6 +44,7 @@ _BODY_LIMIT = 64 * 1024  # bytes kept of an answer's body
 _UNAUTHORISED = 401
 _SECONDS = re.compile(r"[0-9]{1,12}")  # Unix time, as far as a signature can carry it
 _ANSWERS = 10  # times the patience for silence in which a whole answer must be there
+_HANGS = 5.0  # seconds without a move, after which the line itself is looked at
 _TICK = 1.0  # seconds between looks at a request under way
 
 
@@ -112,6 +113,10 @@ class Request:
     authorise: bool = True
 
 
+class RevivedError(NoAnswerError):
+    """A connection was given up for a new one over a line that has come back: to be tried again at once."""
+
+
 class Line:
     """A connection to the receiver, opened when needed and kept while it is used. Not for two requests at once."""
 
@@ -159,6 +164,8 @@ class Line:
     async def _ask(self, request: Request, doing: str) -> Answer:
         try:
             answer = await self._watched(request)
+        except RevivedError:
+            raise
         except (aiohttp.ClientError, OSError, NoAnswerError) as error:  # a TimeoutError is an OSError
             reason = self._reason(error.__cause__ if isinstance(error, _LostError) else error)
             self._saw(Exchange(outcome=Outcome.SILENT, reason=reason))
@@ -214,6 +221,8 @@ class Line:
             moved = (account.acked, account.received)
             if moved != last or (not isinstance(body, bytes) and body.waiting):
                 last, since = moved, loop.time()
+            if loop.time() - since > _HANGS:
+                await self._knock(exchange)
             limit = self._settings.progress_timeout if _unfinished(body) else self._settings.reply_timeout
             if loop.time() - since > limit:
                 raise NoAnswerError(f"nothing moved for {limit:.0f} s")
@@ -221,6 +230,19 @@ class Line:
                 sent = loop.time()
             elif request.sink is None and loop.time() - sent > _ANSWERS * limit:
                 raise NoAnswerError(f"the answer had no end within {_ANSWERS * limit:.0f} s")
+
+    async def _knock(self, exchange: asyncio.Future[Answer]) -> None:
+        """Look for a second whether another connection gets through where this one hangs; RevivedError if so."""
+        if not self.traffic.repeating():  # it is the peer that takes its time
+            return
+        acked = self.traffic.total().acked
+        heard = asyncio.create_task(self.knocker.answered(_TICK))
+        await asyncio.wait({exchange, heard}, return_when=asyncio.FIRST_COMPLETED)
+        if exchange.done():
+            heard.cancel()
+            await asyncio.wait({heard})
+        elif heard.result() and self.traffic.total().acked == acked:
+            raise RevivedError("the line is back, and this connection still sleeps: it goes on over a new one")
 
     async def _exchange(self, request: Request) -> Answer:
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 | what came back                   | the delivery                       | its attempts | the destination's gate  |
 |----------------------------------|------------------------------------|--------------|-------------------------|
 | nothing                          | set aside, in memory               | unchanged    | one failure             |
+| nothing, over a line that is back| tried again at once                | unchanged    | nothing                 |
 | nobody was asked: all ways rest  | set aside, in memory               | unchanged    | closed for as long      |
 | nothing after all was sent       | put off; dead after so many copies | one more     | one failure             |
 | "come back in n s"               | set aside, in memory               | unchanged    | closed for n s          |
@@ -34,6 +35,7 @@ from edged.base.errors import (
 from edged.base.gate import GateFigures
 from edged.base.retry import Backoff, delay, exhausted
 from edged.push.body import OutrankedError
+from edged.push.line import RevivedError
 
 if TYPE_CHECKING:
     from random import Random
@@ -82,6 +84,8 @@ def judge(error: DeliveryError, delivery: Delivery, silences: int, settings: Pus
             verdict = Verdict(fate=Fate.LOST, mark=Mark.NOTHING)
         case RejectedError():
             verdict = Verdict(fate=Fate.DEAD, mark=Mark.SERVED)
+        case RevivedError():
+            verdict = Verdict(fate=Fate.ASIDE, mark=Mark.NOTHING)
         case OutrankedError():
             verdict = Verdict(fate=Fate.ASIDE, wait=_OUTRANKED, mark=Mark.NOTHING)
         case DeliveryError(retry_after=float(pause)):

@@ -19,6 +19,7 @@ from edged.base.errors import (
 )
 from edged.model import Delivery, DeliveryKind, Lane, State
 from edged.push.body import OutrankedError
+from edged.push.line import RevivedError
 from edged.push.settings import BackoffSettings, PushSettings
 from edged.push.verdict import Fate, Mark, Verdict, judge
 
@@ -59,6 +60,7 @@ def _judge(error: DeliveryError, attempts: int = 0, silences: int = 0) -> Verdic
     [
         (NoAnswerError("x"), 0, Fate.ASIDE, Mark.FAILED),
         (NoAnswerError("x"), 11, Fate.ASIDE, Mark.FAILED),  # no answer costs no attempt, whatever was spent
+        (RevivedError("x"), 11, Fate.ASIDE, Mark.NOTHING),
         (UploadGoneError("x"), 11, Fate.ASIDE, Mark.SERVED),
         (OutrankedError("x"), 11, Fate.ASIDE, Mark.NOTHING),
         (CredentialsError("x"), 11, Fate.ASIDE, Mark.CLOSED),
