@@ -12,7 +12,7 @@ import os
 import re
 import socket
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
@@ -237,7 +237,8 @@ class Line:
             return
         acked = self.traffic.total().acked
         heard = asyncio.create_task(self.knocker.answered(_TICK))
-        await asyncio.wait({exchange, heard}, return_when=asyncio.FIRST_COMPLETED)
+        both: set[asyncio.Future[Any]] = {exchange, heard}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if exchange.done():
             heard.cancel()
             await asyncio.wait({heard})

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _CYCLES = 8  # of breaking in a round
 _ROUNDS = 6  # with the same folders
-_PATIENCE = 60.0  # seconds, at most, to wait for a sign of the device
+_PATIENCE = 15.0  # seconds, at most, to wait for a sign of the device
 _BY_HAND = 0.4  # how often, of 1.0
 _HOST = "127.0.0.1"
 _OURS = "Tus-Resumable: 1.0.0\r\nEdged-Receiver: 1\r\n"
@@ -230,14 +230,15 @@ async def _flicker(rig: Rig, span: float, rng: Random) -> None:
 
 
 async def _heard_of(enemy: _Enemy) -> float:
-    """Return the seconds until the device asks for something again."""
+    """Return the seconds until the device asks for something again; 0.0 when it has nothing to ask."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     enemy.asked.clear()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_PATIENCE):
             await enemy.asked.wait()
-    return loop.time() - began
+            return loop.time() - began
+    return 0.0
 
 
 async def _revive(rig: Rig) -> None:
