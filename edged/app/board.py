@@ -73,6 +73,7 @@ class WorldBoard:
             bytes_sent=out.counters.sent,
             bytes_wasted=out.counters.wasted,
             notices=tuple(self._notices()),
+            firmware=world.firmware.newest,
             mono=world.clock.mono(),
         )
 

@@ -57,5 +57,6 @@ def tasks(world: World) -> tuple[Task, ...]:
         ),
         Task(name="watchdog", start=world.watchdog.run, deadline=60, stage=WATCH),
         Task(name="lag", start=world.lag.run, deadline=30, stage=WATCH),
+        Task(name="firmware", start=world.firmware.run, deadline=60, stage=WATCH),
     ]
     return tuple(table)

@@ -23,6 +23,7 @@ from edged.outbox.policy import Destinations
 from edged.outbox.spool import Spool
 from edged.outbox.store import open_outbox
 from edged.record.salvage import salvage
+from edged.supervise.firmware import FirmwareWatch
 from edged.supervise.lag import LagMeter
 from edged.supervise.supervisor import Supervisor
 from edged.supervise.systemd import watchdog_interval
@@ -67,6 +68,7 @@ class World:
         self._on_leave: list[Callable[[], None]] = []
         self.destinations = destinations_of(config)
         self.lag = LagMeter()
+        self.firmware = FirmwareWatch()
         self.arming = Arming(
             spool.root / "arming.json",
             config.cameras,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edged.model import Gap, Health, Link, Loss, Region, Sensor
+    from edged.supervise.firmware import Firmware
     from edged.supervise.supervisor import TaskState
 
 
@@ -92,6 +93,7 @@ class View:
     bytes_sent: int
     bytes_wasted: int
     notices: tuple[str, ...]  # what a person should know: database rebuilt, camera without detection, ...
+    firmware: Firmware | None = None  # None on a machine that is no Pi
     mono: float | None = None  # now on the clock of `Link.since` and `Health.since`; without it no durations are shown
 
 

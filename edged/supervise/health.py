@@ -14,6 +14,7 @@ from edged.base.gate import GateState
 from edged.base.pages.pages import duration, size
 from edged.channels.text import plural
 from edged.model import LinkState
+from edged.supervise.firmware import warnings
 from edged.supervise.supervisor import Status
 from edged.supervise.words import destination_name
 
@@ -73,6 +74,7 @@ def judge(view: View, queue: Queue | None, settings: SuperviseSettings) -> Repor
         "destinations": lambda: _destinations(view),
         "disk": lambda: _disk(view),
         "clock": lambda: _clock(view),
+        "power": lambda: _power(view),
         "tasks": lambda: _tasks(view),
         "loop": lambda: _loop(view, settings),
         "notices": lambda: [Finding(level=Level.OK, text=notice) for notice in view.notices],
@@ -177,6 +179,10 @@ def _clock(view: View) -> list[Finding]:
     if view.synced:
         return []
     return [_degraded("The clock is not synchronised, so times may be wrong. Check the network's time service (NTP).")]
+
+
+def _power(view: View) -> list[Finding]:
+    return [_degraded(f"{text}.") for text in (warnings(view.firmware) if view.firmware is not None else ())]
 
 
 def _tasks(view: View) -> list[Finding]:

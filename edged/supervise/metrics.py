@@ -77,6 +77,11 @@ def _whole(view: View, report: Report) -> Iterator[Metric]:
     yield _gauge("memory_bytes", "Resident memory of the process.", view.rss)
     yield CounterMetricFamily("edged_log_dropped", "Events that the journal did not take.", value=view.log_dropped)
     yield CounterMetricFamily("edged_cpu_seconds", "CPU time that the process has used.", value=view.cpu_seconds)
+    if view.firmware is not None:
+        yield _gauge("undervoltage", "1 while the supply's voltage is too low.", float(view.firmware.undervoltage))
+        yield _gauge("throttled", "1 while the processor is slowed down.", float(view.firmware.throttled))
+        if view.firmware.temperature is not None:
+            yield _gauge("processor_temperature_celsius", "Temperature of the processor.", view.firmware.temperature)
     up = ((task.name, float(task.status is Status.RUNNING)) for task in view.tasks)
     yield _labelled("task_running", "1 while the task runs as it should.", "task", up)
     restarts = ((task.name, float(task.restarts)) for task in view.tasks)

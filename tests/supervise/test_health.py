@@ -10,6 +10,7 @@ import pytest
 from edged.base.config import Duration
 from edged.model import LinkState, Sign
 from edged.supervise.board import GateView, View
+from edged.supervise.firmware import Firmware
 from edged.supervise.health import Level, judge, level_of, summary
 from edged.supervise.settings import SuperviseSettings
 from edged.supervise.supervisor import Status
@@ -68,6 +69,9 @@ def test_a_healthy_device_is_ok_in_every_part() -> None:
         ("disk", view(disk=disk(level="critical")), FAILING, "all but full"),
         ("recording", view(disk=disk(level="critical")), FAILING, "snapshots only"),
         ("clock", view(synced=False), DEGRADED, "not synchronised"),
+        ("power", view(firmware=Firmware(flags=0, temperature=50.0)), OK, ""),
+        ("power", view(firmware=Firmware(flags=0x50005, temperature=50.0)), DEGRADED, "voltage is too low. Use the"),
+        ("power", view(firmware=Firmware(flags=0x40000, temperature=None)), DEGRADED, "was throttled since the start"),
         ("tasks", view(complaints=("the database does not take writes: EIO",)), FAILING, "EIO"),
         ("tasks", view(tasks=(task(status=Status.DEGRADED, error="OSError: x"),)), FAILING, "OSError: x"),
         ("tasks", view(tasks=(task(status=Status.DEGRADED, critical=False),)), DEGRADED, "again and again"),

@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edged.model import LinkState, Sensor, Sign
 from edged.supervise import metrics
 from edged.supervise.board import GateView, Queue, View
+from edged.supervise.firmware import Firmware
 from edged.supervise.health import judge
 from edged.supervise.settings import SuperviseSettings
 from edged.supervise.supervisor import Status
@@ -42,6 +43,7 @@ def test_what_the_board_shows_can_be_scraped() -> None:
         link=link(LinkState.METERED),
         transfers=(transfer(),),
         bytes_wasted=7,
+        firmware=Firmware(flags=0x10001, temperature=61.5),
     )
     found = scrape(
         seen, queue(waiting=5, held=1, dead=2, losses=3, backlog_bytes=MB, oldest_age=9.5, drain_seconds=60.0)
@@ -87,6 +89,9 @@ def test_what_the_board_shows_can_be_scraped() -> None:
         labelled("memory_bytes"): 96e6,
         labelled("log_dropped_total"): 4,
         labelled("cpu_seconds_total"): 312.5,
+        labelled("undervoltage"): 1.0,
+        labelled("throttled"): 0.0,
+        labelled("processor_temperature_celsius"): 61.5,
     }
     assert {key: found.get(key) for key in expected} == expected
 
