@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from edged.base.clock import Clock
-    from edged.model import Health
+    from edged.model import Delivery, Health
     from edged.outbox.spool import Space
     from edged.outbox.store import Outbox
     from edged.push.errand import Target
     from edged.push.line import Credentials
     from edged.push.settings import ReceiverSettings
+    from edged.push.transfers import Transfer
     from edged.settings import DeviceConfig
 
 _ALERTS_AT_ONCE = 4  # mails under way: one hung recipient's relay must not hold the others up
@@ -153,9 +154,14 @@ class Outward:
             digest_after=config.alerts.digest_after,
         )
         sender = AlertSender(self._outbox, self.mailer, self._clock, letters=letters, link=links)
+
+        async def send(delivery: Delivery, transfer: Transfer) -> None:
+            with self.pacer.hush():
+                await sender.send(delivery, transfer)
+
         return LaneWorker(
             Lane.ALERT,
-            sender.send,
+            send,
             outbox=self._outbox,
             transfers=self.transfers,
             settings=config.push,

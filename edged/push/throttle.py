@@ -10,6 +10,7 @@ saves up megabytes would flood a thin line and let alerts wait behind it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from edged.base.week import parse_span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from zoneinfo import ZoneInfo
 
     from edged.base.clock import Clock
@@ -28,6 +29,7 @@ _CREDIT = 0.04  # seconds of sending that may be made up after a late wake-up
 _SMALLEST = 1400  # bytes: about one segment; smaller ones cost more in headers than they smooth
 _LARGEST = 16 * 1024  # bytes
 _UNLIMITED = 256 * 1024  # bytes in a piece without a limit: few wake-ups, still soon stopped
+_HUSH = 10.0  # seconds: a mail with its picture over 64 kbit/s
 _STOPPED = 15.0  # seconds between looks at the time-table while it allows nothing
 
 
@@ -40,6 +42,28 @@ class Pacer:
         self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._turn: asyncio.TimerHandle | None = None
+        self._hushes = 0  # alerts under way
+        self._hushed = (0.0, 0.0)  # nothing goes from, until; on the loop's clock
+
+    @contextlib.contextmanager
+    def hush(self) -> Iterator[None]:
+        """Hold all pieces back while the block runs, because something more urgent goes beside the pacer.
+
+        For `_HUSH` seconds at most, and then not again for as long: what hangs must not keep everything else back.
+        """
+        now = asyncio.get_running_loop().time()
+        self._hushes += 1
+        began, until = self._hushed
+        if now >= until + max(0.0, until - began):
+            self._hushed = now, now + _HUSH
+        try:
+            yield
+        finally:
+            self._hushes -= 1
+            began, until = self._hushed
+            if not self._hushes:
+                self._hushed = began, min(until, asyncio.get_running_loop().time())
+                self._arrange()
 
     @property
     def stopped(self) -> bool:
@@ -55,7 +79,8 @@ class Pacer:
 
     async def take(self, urgency: int, size: int) -> None:
         """Wait until `size` bytes may be sent; the lowest `urgency` (a delivery's priority) that waits goes first."""
-        if self._rate() is None and not self._waiting:
+        now = asyncio.get_running_loop().time()
+        if self._rate() is None and not self._waiting and now >= self._hushed[1]:
             return
         place = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (urgency, next(self._order), size, place))
@@ -87,6 +112,7 @@ class Pacer:
 
     def _next_turn(self, now: float) -> float:
         rate = self._rate()
+        now = max(now, self._hushed[1])
         if rate is None:
             return now
         return max(now, self._line_free) if rate > 0 else now + _STOPPED

@@ -208,3 +208,39 @@ def test_lifting_the_rate_frees_who_waits(simulate: Simulate) -> None:
         assert clock.mono() < 1000.0 + 11.0
 
     simulate(scene)
+
+
+@pytest.mark.parametrize("rate", [None, KBIT256])
+def test_all_is_held_back_while_an_alert_goes(simulate: Simulate, rate: float | None) -> None:
+    """No piece goes beside an alert, and the next one at once when it is out."""
+
+    async def scene(clock: SimClock) -> None:
+        pacer, sent = Pacer(lambda: rate), list[tuple[float, int]]()
+        with pacer.hush():
+            job = asyncio.create_task(_send(pacer, 5, 1400, sent))
+            await asyncio.sleep(3.0)
+            with pacer.hush():
+                await asyncio.sleep(1.0)
+            assert not sent
+        began = clock.mono()
+        await job
+        assert sent[0][0] == began
+
+    simulate(scene)
+
+
+def test_an_alert_that_hangs_holds_nothing_back_for_long(simulate: Simulate) -> None:
+    """After ten seconds pieces go all the same, and another alert that hangs gets no more than half of the time."""
+
+    async def scene(clock: SimClock) -> None:
+        pacer, sent = Pacer(lambda: None), list[tuple[float, int]]()
+        began = clock.mono()
+        for _ in range(6):
+            with pacer.hush():
+                job = asyncio.create_task(_send(pacer, 5, 1400, sent))
+                await asyncio.sleep(10.0)
+                await job
+        waits = [time - began - 10.0 * number for number, (time, _) in enumerate(sent)]
+        assert waits == [pytest.approx(10.0), *([pytest.approx(0.0), pytest.approx(10.0)] * 2), pytest.approx(0.0)]
+
+    simulate(scene)
