@@ -99,9 +99,7 @@ class Presence:
 
         Raises sqlite3.OperationalError where the disk refuses; nothing is forgotten then, and the next step goes on.
         """
-        while self._due:
-            self._pending[self._due[-1].camera] = [await self._outbox.open_gap(self._due[-1])]
-            self._due.pop()
+        await self._enter()
         health = self._health()
         for camera in tuple(self._pending):
             await self._end_gaps(camera, health.get(camera))
@@ -109,20 +107,34 @@ class Presence:
         await asyncio.to_thread(self._write, stopped=False)
 
     async def stop(self) -> None:
-        """Note that from here on nobody watches; up to now each camera's own gaps tell what was missing."""
-        now = stamp(self._clock)
-        self._seen |= dict.fromkeys(self._seen.keys() | self._pictures().keys(), now)
+        """Note that from here on nobody watches; up to now the ledger tells what was missing."""
+        await self._enter()  # a stop may come before the first step
+        pictures, now = self._pictures(), stamp(self._clock)
+        for camera in self._pending.keys() & pictures.keys():
+            await self._close(camera, pictures[camera])
+        self._seen |= dict.fromkeys(self._seen.keys() | pictures.keys(), now)
         self._not_before.clear()
         await asyncio.to_thread(self._write, stopped=True)
+
+    async def _enter(self) -> None:
+        """Enter what is due; a step that was cancelled meanwhile may have entered it already."""
+        if not self._due:
+            return
+        entered = {entry.gap.camera: entry.id for entry in await self._outbox.open_gaps()}
+        while self._due:
+            gap = self._due[-1]
+            known = entered.get(gap.camera)
+            self._pending[gap.camera] = [await self._outbox.open_gap(gap) if known is None else known]
+            self._due.pop()
 
     async def _end_gaps(self, camera: str, state: Health | None) -> None:
         """End a camera's gaps with its first picture; with the start when it is ill, for then it has begun its own."""
         if state is not None and state.delivering:
-            end = state.since
+            await self._close(camera, state.since)
         elif state is None or state.rung:  # None: it is no longer configured
-            end = self._started
-        else:
-            return
+            await self._close(camera, self._started)
+
+    async def _close(self, camera: str, end: float) -> None:
         for gap in self._pending[camera]:
             await self._outbox.close_gap(gap, stamp_at(self._clock, end))
         del self._pending[camera]

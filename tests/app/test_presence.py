@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edged.app.presence import ENDED, STOPPED, Presence, runtime_directory
-from edged.model import Health, Sign
+from edged.base.clock import Stamp
+from edged.model import Gap, Health, Sign
 from edged.outbox.store import open_outbox
 from tests.app.home import config, living, until
 from tests.outbox.world import HandClock
@@ -140,6 +141,42 @@ async def test_a_stop_is_told_as_one(outbox: Outbox, clock: HandClock, state_dir
     again = Life(outbox, clock, state_dir, "door", "yard", runtime=False)
     await again.start()
     assert sorted(await gaps(outbox)) == [("door", stopped, None, STOPPED), ("yard", stopped, None, STOPPED)]
+
+
+async def test_stopped_before_it_looked_once(outbox: Outbox, clock: HandClock, state_dir: Path) -> None:
+    """A stop right after a start that follows a crash: the time since the crash is not forgotten, and entered once."""
+    life = Life(outbox, clock, state_dir, "door", "yard")
+    await life.start()
+    life.well("door")
+    life.well("yard")
+    await life.see()
+    last = clock.mono()
+    clock.at += 10.0
+    again = Life(outbox, clock, state_dir, "door", "yard")
+    await again.presence.begin()
+    seen = Stamp(wall=last + clock.ahead, mono=last, boot=clock.boot(), synced=True)
+    await outbox.open_gap(Gap(camera="yard", start=seen, end=None, reason=ENDED))  # by a step that was cancelled then
+    await again.presence.stop()
+    clock.at += 10.0
+    await Life(outbox, clock, state_dir, "door", "yard").start()
+    assert sorted(await gaps(outbox)) == [("door", last, None, ENDED), ("yard", last, None, ENDED)]
+
+
+async def test_stopped_before_it_looked_again(outbox: Outbox, clock: HandClock, state_dir: Path) -> None:
+    """The camera came up and the stop came before the next look: the gap has ended, and another one begins."""
+    life = Life(outbox, clock, state_dir)
+    await life.start()
+    life.well()
+    await life.see()
+    last = clock.mono()
+    clock.at += 10.0
+    again = Life(outbox, clock, state_dir)
+    await again.start()
+    again.well()
+    stopped = clock.mono()
+    await again.presence.stop()
+    await Life(outbox, clock, state_dir).start()
+    assert await gaps(outbox) == [("door", last, stopped, ENDED), ("door", stopped, None, STOPPED)]
 
 
 async def test_crash_after_crash_is_one_gap(outbox: Outbox, clock: HandClock, state_dir: Path) -> None:
