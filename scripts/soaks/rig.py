@@ -111,19 +111,22 @@ class Rig:
         await self.start()
         with contextlib.suppress(TimeoutError):  # what has not come back by then, the oracle will tell
             async with asyncio.timeout(SETTLE / 2):
-                while await asyncio.to_thread(self._is_blind):  # noqa: ASYNC110 -- another process ends it
+                while not await self._sees():  # noqa: ASYNC110 -- another process is asked
                     await asyncio.sleep(_LOOK)
         async with asyncio.timeout(SETTLE):
             while not await self._drain():
                 await self.device.ready()
                 await asyncio.sleep(0.2)
 
-    def _is_blind(self) -> bool:
-        """Return whether a camera has not given a picture since the ledger says that it gives none."""
+    async def _sees(self) -> bool:
+        """Return whether all cameras give pictures, and the ledger of gaps says so."""
         try:
-            return device.open_gaps(self.device_state) > 0
-        except (OSError, sqlite3.Error):  # it is being written: look again
-            return True
+            cameras = (await self.command("status")).values()
+            return all(camera["well"] for camera in cameras) and not await asyncio.to_thread(
+                device.open_gaps, self.device_state
+            )
+        except (EdgedError, OSError, sqlite3.Error):  # it ended meanwhile, or is being written: look again
+            return False
 
     async def _drain(self) -> bool:
         """Return whether nothing waits; what is wrong after so long is for the oracle to say."""
