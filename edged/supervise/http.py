@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from edged.base.pages import pages
 from edged.base.pages.pages import Assets
@@ -53,7 +55,12 @@ class StatusServer:
         routes = _Routes(self._observer, Page(assets, self._settings), self._settings, assets.version)
         routes.add_to(app)
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, handler_cancellation=True, shutdown_timeout=_STOP_WAIT
+            app,
+            access_log=None,
+            handle_signals=False,
+            handler_cancellation=True,
+            shutdown_timeout=_STOP_WAIT,
+            logger=_http_log(),
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, host, int(port)).start()
@@ -68,6 +75,18 @@ class StatusServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+
+def _http_log() -> logging.Logger:
+    # aiohttp tells every malformed request as an error with its stack: that is the client's, and could fill the log
+    logger = logging.getLogger(f"{__name__}.requests")
+    logger.addFilter(_is_ours)
+    return logger
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
 
 
 class _Routes:

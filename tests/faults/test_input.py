@@ -24,10 +24,14 @@ from edged.capture.stream import StreamCamera
 from edged.model import LinkState
 from edged.receiver.settings import ReceiverConfig
 from edged.settings import DeviceConfig
+from edged.supervise.http import StatusServer
+from edged.supervise.settings import HttpSettings, SuperviseSettings
 from edged.wire import faults, heartbeat, manifest, receipt, signing, tus
 from edged.wire.receipt import Proof, Receipt
 from tests.capture.clips import make_clip, read_all
 from tests.push.conftest import make_bench, make_job
+from tests.receiver.raw import Wire
+from tests.supervise.samples import MemoryBoard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -99,6 +103,40 @@ def test_thousands_of_brackets_are_no_message(body: bytes) -> None:
         receipt.from_json(body[:4000])
     assert heartbeat.answer_from_json(body) is None
     assert faults.from_json(409, body).fault is faults.OFFSET
+
+
+# ------------------------------------------------------------------------------------------------- the device's page
+
+PLAIN = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+TO_THE_PAGE = [
+    b"\x16\x03\x01\x02\x00\x01",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n folded\r\n\r\n",
+    b"GET /\xff\xfe" + PLAIN + b"\r\n",
+    b"GET /incidents/%ff%ed%a0%80" + PLAIN + b"\r\n",
+    b"GET /incidents/" + b"a" * 9000 + PLAIN + b"\r\n",
+    b"GET /media/clip/..%2f..%2fedged.mp4" + PLAIN + b"\r\n",
+    b"GET /pictures/%00.jpg" + PLAIN + b"\r\n",
+    b"GET /static/..%2fhttp.py" + PLAIN + b"\r\n",
+    b"GET /events?incident=%ff" + PLAIN + b"\r\n",
+    b"GET /health" + PLAIN + b"If-Modified-Since: Mon, 01 Jan 99999999999999 00:00:00 GMT\r\n\r\n",
+    b"GET /health HTTP/1.1\r\nHost: \xff\r\nConnection: close\r\n\r\n",
+    b"GET /health HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+    b"POST /health" + PLAIN + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("asked", TO_THE_PAGE, ids=range(len(TO_THE_PAGE)))
+async def test_nonsense_asked_of_the_devices_page(caplog: pytest.LogCaptureFixture, asked: bytes) -> None:
+    """It is refused as the client's mistake, and fills no log with stacks."""
+    server = StatusServer(MemoryBoard(), HttpSettings(listen="127.0.0.1:0"), SuperviseSettings())
+    await server.start()
+    wire = await Wire.open(int(server.address.rpartition(":")[2]))
+    await wire.send(asked)
+    answer = await wire.answer()
+    await wire.close()
+    await server.stop()
+    assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4"))
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 # ------------------------------------------------------------------------------------------------- a receiver that lies

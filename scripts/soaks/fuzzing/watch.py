@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,20 @@ def blamed(name: str, sent: bytes, statuses: Sequence[str]) -> list[Finding]:
 def unanswered(name: str, sent: bytes) -> Finding:
     """Return the finding for a good request that got no good answer."""
     return _finding("lost", f"{name} unanswered", f"the {name} gave no good answer to {sent[:300]!r}")
+
+
+def misread(seed: str, lines: Sequence[str]) -> list[Finding]:
+    """Return what the process that reads files told: inputs that a reader did not take, and its own end or size."""
+    told = [json.loads(line) for line in lines]
+    found = [
+        _finding("corrupt", f"{each['reader']}: {each['wrong'][:80]}", f"seed {seed}: {each}")
+        for each in told
+        if "reader" in each
+    ]
+    done = [each for each in told if "done" in each]
+    if not done:
+        found.append(_finding("corrupt", "the readers ended", f"the process with seed {seed} hung or fell"))
+    return [*found, *(each for last in done for each in grown("reading process", last["memory"]))]
 
 
 def _finding(kind: Any, what: str, text: str) -> Finding:

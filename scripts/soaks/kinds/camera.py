@@ -1,4 +1,4 @@
-"""Camera: three that break in every way that cameras do, beside one that must not notice; the gap ledger to the second."""
+"""Camera: three break in every way that cameras do, beside one that must not notice; the gap ledger to the second."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scripts.soaks.oracle.judge import Finding
 from scripts.soaks.program import SoakError
 from scripts.soaks.rig import open_rig
 from scripts.soaks.tables import cameras
-from tests.feeder import BLIND, Feeder
+from tests.feeder import Feeder
 
 if TYPE_CHECKING:
     from random import Random
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 _CYCLES = 6  # of breaking in a round
 _ROUNDS = 4  # with the same folders
 _SILENCE, _FROZEN, _LOST = 2.0, 5.0, 4.0  # seconds, as configured below
-_WALKS = 6.0  # seconds between two walks past the camera that is left alone
+_WALKS = 10.0  # seconds between two walks past the camera that is left alone: what comes oftener counts as foliage
 _OUTAGES: tuple[Fault, ...] = ("hang", "refuse", "end", "garbage", "sound", "frozen")
 _STRANGE: tuple[Fault, ...] = ("black", "covered", "damage", "slow", "jumping", "standing", "returning")
 _BACK = 90.0  # seconds: the ladder waits for a minute at most
+_STEADY = 3.0  # seconds of good pictures, before the next thing breaks
 _THREADS = 4  # more than there were: one that is on its way out for each camera that was broken
 _now = SystemClock().mono
 
@@ -60,7 +61,7 @@ async def soak(run: Run) -> None:
         fresh += 1
         with contextlib.ExitStack() as stack:
             feeders = {
-                f"bad{n}": stack.enter_context(Feeder(run.rng.randrange(1000), period=run.rng.choice((5.0, 9.0))))
+                f"bad{n}": stack.enter_context(Feeder(run.rng.randrange(1000), period=run.rng.choice((9.0, 12.0))))
                 for n in (1, 2, 3)
             }
             async with open_rig(run.folder / str(fresh), device_table=_table(feeders)) as rig:
@@ -121,7 +122,7 @@ async def _break(world: _World) -> None:
         world.feeders[name].fault = ""
         healed = _now()
         await _shown(world, (name,))
-        world.run.recovered(next(time for time in reversed(world.feeders[name].good[-40:])) - healed)
+        world.run.recovered(max(0.0, world.feeders[name].runs[-1].start - healed))
     world.run.note(", ".join(f"{name} {fault}" for name, fault in broken.items()))
     await asyncio.sleep(1.0)
 
@@ -141,17 +142,19 @@ def _apply(feeder: Feeder, fault: str, rng: Random) -> None:
 
 
 async def _shown(world: _World, names: tuple[str, ...]) -> None:
-    """Wait until good pictures of these cameras have been taken for a second."""
+    """Wait until good pictures of these cameras have been taken for a while."""
     began = _now()
     while not all(_steady(world.feeders[name], began) for name in names):
         if _now() - began > _BACK:
-            raise SoakError(f"a camera of {names} was mended {_BACK:g} s ago and is not read; see the device's log")
+            raise SoakError(f"{names}: mended {_BACK:g} s ago and not read; see {world.rig.device.log}")
         await asyncio.sleep(0.05)
 
 
 def _steady(feeder: Feeder, began: float) -> bool:
-    newest = feeder.good[-8:]
-    return len(newest) == 8 and newest[0] > began and newest[-1] - newest[0] < 2.0  # noqa: PLR2004 -- pictures, seconds
+    if not feeder.runs:
+        return False
+    newest = feeder.runs[-1]
+    return newest.end > began + 1.0 and newest.end - newest.start > _STEADY and _now() - newest.end < 1.0
 
 
 async def _round(world: _World, *, again: bool) -> None:
@@ -182,9 +185,8 @@ async def _round(world: _World, *, again: bool) -> None:
 def _compare(world: _World, until: float) -> None:
     there = device.look(world.rig.device_state)
     for name, feeder in world.feeders.items():
-        shown = pictures.Shown(camera=name, good=feeder.good, since=world.since, until=until, silence=_SILENCE)
-        outages = pictures.holes(shown, _SILENCE + pictures.SLACK)
-        world.run.obliged(len(outages))
+        shown = pictures.Shown(camera=name, runs=feeder.runs, since=world.since, until=until, silence=_SILENCE)
+        world.run.obliged(len(shown.outages()))
         world.findings += pictures.gaps(shown, there.gaps)
         world.findings += pictures.told(name, there.notices, 0)
     if disturbed := [row for row in there.gaps if row["camera"] == "calm" and row["start_mono"] > world.since]:

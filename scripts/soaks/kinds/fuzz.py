@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import shutil
 import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from scripts.soaks.fuzzing import port, requests, watch
 from scripts.soaks.fuzzing.mutate import garbage, mutated
+from scripts.soaks.fuzzing.warp import warp
 from scripts.soaks.oracle.places import opened, rows
 from scripts.soaks.rig import EDGED, open_rig
 from scripts.soaks.tables import cameras
@@ -30,6 +34,9 @@ _CYCLES = 20  # attacks in a round
 _ROUNDS = 6  # with the same folders
 _BATCH = 40  # inputs of an attack
 _AT_ONCE = 8
+_LYING = (1.0, 5.0)  # seconds that the device's peers answer nonsense
+_INPUTS = 300  # files and messages that a process reads
+_READING = 240.0  # seconds for all of them; a hang is found by it
 _LISTEN = 0.9  # how often the attacker waits for an answer
 _ATTACKER = "mallory"
 _COMMANDS = (
@@ -102,7 +109,8 @@ class Field:
 
     async def attack(self) -> None:
         """Spoil one kind of input, a batch of it."""
-        front = self.run.rng.choice((self._receiver, self._receiver, self._page, self._control))
+        fronts = (self._receiver, self._receiver, self._page, self._control, self._peers, self._files)
+        front = self.run.rng.choice(fronts)
         await front()
 
     async def look(self) -> None:
@@ -149,6 +157,40 @@ class Field:
         lines = [mutated(rng, rng.choice(_COMMANDS), _COMMANDS) + b"\n" for _ in range(_BATCH)]
         connect = partial(asyncio.open_unix_connection, self.rig.device_state / "control.sock")
         await self._batch("control socket", connect, lines)
+
+    async def _peers(self) -> None:
+        """Have receiver and relay answer nonsense for a while."""
+        rig, rng = self.rig, self.run.rng
+        lines = {rig.line: rig.line.target, rig.mail_line: rig.mail_line.target}
+        async with warp(rig.line.target, rng) as far, warp(rig.mail_line.target, rng, smtp=True) as relay:
+            rig.line.target, rig.mail_line.target = far.port, relay.port
+            try:
+                rig.line.cut()
+                rig.mail_line.cut()
+                await asyncio.sleep(rng.uniform(*_LYING))
+            finally:
+                for line, target in lines.items():
+                    line.target = target
+                    line.cut()
+
+    async def _files(self) -> None:
+        """Have edged's readers read spoiled files and messages in a process of their own."""
+        folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="files-", dir=self.run.folder)
+        seed = str(self.run.rng.randrange(10**6))
+        command = (sys.executable, "-m", "scripts.soaks.fuzzing.parsers", seed, str(_INPUTS), folder)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+        try:
+            async with asyncio.timeout(_READING):
+                told, _ = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            told, _ = await process.communicate()
+        found = watch.misread(seed, told.decode().splitlines())
+        self.run.found(found)
+        if not found:
+            await asyncio.to_thread(shutil.rmtree, folder)
 
     async def _batch(self, name: str, connect: Connect, inputs: list[bytes]) -> None:
         rng = self.run.rng

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scripts.soaks.oracle.judge import Finding
 
@@ -11,27 +11,43 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 SLACK = 1.0  # seconds: the ledger is exact to these
-_NOTICED = 0.3  # seconds without a picture that may well be called an outage already
+
+
+class Run(Protocol):
+    """Good pictures without a break on one connection, on the machine's clock."""
+
+    start: float
+    end: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """One camera over one life of the device: `good` are the times of its good pictures, all on the machine's clock.
+    """What one camera showed over one life of the device; judged is what lies between `since` and `until`.
 
-    Judged is what lies between `since` and `until`; the device may take `silence` for no outage yet.
+    The device may take `silence` for no outage yet. It may have missed a run that was over before it had opened the
+    camera: of those shorter than `short` either is right.
     """
 
     camera: str
-    good: Sequence[float]
+    runs: Sequence[Run]
     since: float
     until: float
     silence: float
+    short: float = 3.0
 
+    def holes(self) -> list[tuple[float, float]]:
+        """Return the times without a good picture."""
+        ends = [self.since - SLACK]
+        found = []
+        for run in sorted(self.runs, key=lambda run: run.start):
+            if run.start > ends[-1] and run.start < self.until and ends[-1] > self.since:
+                found.append((ends[-1], run.start))
+            ends.append(max(ends[-1], run.end))
+        return found
 
-def holes(shown: Shown, longer: float) -> list[tuple[float, float]]:
-    """Return the times without a good picture, each from the last one before to the first one after."""
-    times = [time for time in shown.good if shown.since <= time <= shown.until]
-    return [(a, b) for a, b in zip(times, times[1:], strict=False) if b - a > longer]
+    def outages(self) -> list[tuple[float, float]]:
+        """Return those that must stand in the ledger."""
+        return [(start, end) for start, end in self.holes() if end - start > self.silence + SLACK]
 
 
 def gaps(shown: Shown, rows: Iterable[dict[str, Any]]) -> Iterator[Finding]:
@@ -42,22 +58,36 @@ def gaps(shown: Shown, rows: Iterable[dict[str, Any]]) -> Iterator[Finding]:
         if row["camera"] == shown.camera and row["end_mono"] is not None
         if row["start_mono"] > shown.since and row["end_mono"] < shown.until
     ]
-    for a, b in holes(shown, shown.silence + SLACK):
-        if not any(abs(start - a) <= SLACK and abs(end - b) <= SLACK for start, end, _ in entered):
-            near = ", ".join(f"{start - a:+.2f} to {end - b:+.2f} ({why})" for start, end, why in _near(entered, a, b))
-            text = f"{shown.camera} showed nothing for {b - a:.2f} s; the ledger, relative to that: {near or 'nothing'}"
-            yield Finding(kind="lost", what=f"gap {shown.camera} {a:.1f}", text=text)
-    real = holes(shown, _NOTICED)
+    for start, end in shown.outages():
+        inner = (start + SLACK, end - SLACK)
+        if (missing := inner[1] - inner[0] - _common(inner, entered)) > 0.01:  # noqa: PLR2004 -- rounding
+            text = f"{shown.camera} showed nothing for {end - start:.2f} s, of which {missing:.2f} s are in no gap"
+            yield Finding(
+                kind="lost", what=f"gap {shown.camera} {start:.1f}", text=text + _beside(shown, entered, start)
+            )
     for start, end, why in entered:
-        known = any(abs(start - a) <= SLACK and abs(end - b) <= SLACK for a, b in real)
-        if end - start > SLACK and not known:
-            near = ", ".join(f"{a - start:+.2f} to {b - end:+.2f}" for a, b in real if a < end + 3 and b > start - 3)
-            text = f"the ledger has {end - start:.2f} s without {shown.camera} ({why}); the truth, relative to that: "
-            yield Finding(kind="corrupt", what=f"gap {shown.camera} {start:.1f}", text=text + (near or "nothing"))
+        seen = [(run.start + SLACK, run.end - SLACK) for run in shown.runs if run.end - run.start > shown.short]
+        wrong = _common((start, end), [(a, b, "") for a, b in seen if b > a])
+        if wrong > 0.01:  # noqa: PLR2004 -- rounding
+            text = (
+                f"the ledger has {end - start:.2f} s without {shown.camera} ({why}), which showed {wrong:.2f} s of it"
+            )
+            yield Finding(
+                kind="corrupt", what=f"gap {shown.camera} {start:.1f}", text=text + _beside(shown, entered, start)
+            )
 
 
-def _near(entered: Iterable[tuple[float, float, str]], a: float, b: float) -> list[tuple[float, float, str]]:
-    return [entry for entry in entered if entry[0] < b + 3 * SLACK and entry[1] > a - 3 * SLACK]
+def _common(span: tuple[float, float], others: Iterable[tuple[float, float, str]]) -> float:
+    """Return how many seconds of `span` are in `others`, which do not overlap each other."""
+    return sum(max(0.0, min(span[1], end) - max(span[0], start)) for start, end, _ in others)
+
+
+def _beside(shown: Shown, entered: Iterable[tuple[float, float, str]], at: float) -> str:
+    """Return both sides near `at`, in seconds from there."""
+    near = (at - 10.0, at + 40.0)
+    runs = [f"{run.start - at:+.1f} to {run.end - at:+.1f}" for run in shown.runs if near[0] < run.end < near[1]]
+    ledger = [f"{a - at:+.1f} to {b - at:+.1f} ({why})" for a, b, why in entered if near[0] < b < near[1]]
+    return f"; from there, good: {', '.join(runs) or 'none'}; gaps: {', '.join(ledger) or 'none'}"
 
 
 def told(camera: str, notices: Iterable[dict[str, Any]], lost: int) -> Iterator[Finding]:
