@@ -8,6 +8,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from scripts.soaks.rig import SABOTAGED, open_rig
 from scripts.soaks.tables import cameras
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from scripts.soaks.oracle.judge import Finding
     from scripts.soaks.rig import Rig
+
+pytestmark = pytest.mark.timeout(300)  # up to seven starts of real programs each: ten seconds, unless it is crowded
 
 BUSY = {"cameras": cameras(2, every=4.5, walk=1.5)}
 # each is on the disk, or with its peer, when the log says so; what follows it is not

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+pytestmark = pytest.mark.timeout(300)  # the first one waits for real programs, on a machine that may be crowded
+
+
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> World:
     """One incident, recorded, delivered and told to two people; nothing went wrong."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+pytestmark = pytest.mark.timeout(300)  # real processes, on a machine that may be crowded
+
 # says that it is ready, then feeds the watchdog so many times, and hangs
 HANGING = """
 import os, socket, sys, time
