@@ -133,11 +133,13 @@ class Examination:
     def _file(self, connection: Connection, file: FileRow, told: Sidecar | None) -> Iterator[Finding]:
         self._known.add(file.path)
         sent = deliveries.of_subject(connection, self.spool.root, file.id)
-        if file.deleted is None:
-            seen = self._look(file.path)
-            elsewhere = self._elsewhere(file, told) if seen is None else None
-            self._known.update(() if elsewhere is None else (elsewhere,))
-            yield from judge_kept(file, seen, told, elsewhere)
+        home = self.spool.home(file.incident, file.id, file.name)
+        if home is not None and home != file.path and home.exists() and not file.path.exists():
+            self._known.add(home)
+            text = f"{file.shown} is not there, but {self._shown(home)} is"
+            yield Finding(kind=Kind.MISPLACED, subject=file.id, text=text)
+        elif file.deleted is None:
+            yield from judge_kept(file, self._look(file.path), told)
         else:
             proven = files.is_proven(connection, file.id)
             yield from judge_gone(file, proven=proven, present=file.path.exists())
@@ -176,14 +178,6 @@ class Examination:
             return None
         except OSError as error:
             return Seen(trouble=error.strerror or str(error))
-
-    def _elsewhere(self, file: FileRow, told: Sidecar | None) -> Path | None:
-        """Return where the file lies whose row names a path that is none."""
-        directories = {one.path.parent for one in told.files} if told is not None else set()
-        for path in [file.path.with_name(file.name), *(directory / file.name for directory in directories)]:
-            if path != file.path and self._look(path) == Seen(size=file.size, sha256=file.sha256):
-                return path
-        return None
 
     def _unknown(self, directory: Path) -> Iterator[Finding]:
         """Tell what lies in an incident's directory and no row knows."""

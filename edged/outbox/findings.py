@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import StrEnum, unique
 from typing import TYPE_CHECKING
 
 from edged.model import DeliveryKind, State
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edged.wire.receipt import Receipt
 
 
+@unique
 class Kind(StrEnum):
     """What is wrong; the value says what putting it right would do. The order is that of the repair."""
 
@@ -27,7 +28,7 @@ class Kind(StrEnum):
     COPY = "take the copy anew"
     HALF = "remove it: a crash ended the write"
     MISTOLD = "correct the row: the file is what its sidecar says"
-    MISPLACED = "correct the row: the file is there under its own name"
+    MISPLACED = "correct the path in the row"
     MISKEYED = "correct the row"
     UNKNOWN = "cut it back to what is whole, enter and queue it; alerts that may not have gone out are told once"
     OPEN = "close it at its last picture"
@@ -82,14 +83,9 @@ class Seen:
     trouble: str = ""
 
 
-def judge_kept(file: FileRow, seen: Seen | None, told: Sidecar | None, elsewhere: Path | None) -> Iterator[Finding]:
-    """Compare a file that should be here with what is.
-
-    `told` is its incident's sidecar, if that can be read; `elsewhere` is where the very file lies when it is not here.
-    """
-    if seen is None and elsewhere is not None:
-        yield Finding(kind=Kind.MISPLACED, subject=file.id, text=f"{file.shown} is not there: it is {elsewhere.name}")
-    elif seen is None:
+def judge_kept(file: FileRow, seen: Seen | None, told: Sidecar | None) -> Iterator[Finding]:
+    """Compare a file that should be here with what is; `told` is its incident's sidecar, if that can be read."""
+    if seen is None:
         yield Finding(kind=Kind.MISSING, subject=file.id, text=f"{file.shown} is missing")
     elif seen.trouble:
         yield Finding(kind=Kind.CHANGED, subject=file.id, text=f"{file.shown} can't be read: {seen.trouble}")

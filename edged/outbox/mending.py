@@ -25,7 +25,7 @@ from edged.wire.receipt import Proof
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from sqlite3 import Connection, Row
+    from sqlite3 import Connection
 
     from edged.base.clock import Clock, Stamp
     from edged.outbox.findings import Finding
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from edged.wire.receipt import Receipt
 
 _FILE = "SELECT * FROM files WHERE id = ?"
+_SET_CONTENT = "UPDATE files SET size = ?, sha256 = ? WHERE id = ?"
 _DELIVERY = """
     SELECT deliveries.*, files.size AS file_size, files.sha256 AS file_sha256, files.deleted
     FROM deliveries LEFT JOIN files ON files.id = deliveries.subject WHERE deliveries.id = ?
@@ -68,8 +69,10 @@ class Mender:
                 await take_copy(self._outbox.database, copy_of(self._spool.database))
             case Kind.HALF:
                 await asyncio.to_thread(_remove, self._outbox.root / subject)
-            case Kind.MISTOLD | Kind.MISPLACED:
-                await self._correct_file(subject)
+            case Kind.MISPLACED:
+                await self._correct_path(subject)
+            case Kind.MISTOLD:
+                await self._correct_content(subject)
             case Kind.SIDECAR:
                 await self._reconcile(subject)
             case Kind.CHANGED | Kind.MISSING:
@@ -96,16 +99,24 @@ class Mender:
             await asyncio.to_thread(self._spool.keep_aside, path)
         await self._outbox.delete_file(file, reason)
 
-    async def _correct_file(self, file: str) -> None:
-        """Have a row say what lies on the disk, where it or the sidecar confirms that this is the very file."""
+    async def _correct_path(self, file: str) -> None:
         row = await self._outbox.database.read(lambda tx: tx.execute(_FILE, (file,)).fetchone())
-        found = await asyncio.to_thread(_find, self._spool, row)
-        if found is not None:
-            path, size, digest = found
-            values = (rows.stored_path(self._outbox.root, path), size, digest, file)
-            await self._run(
-                lambda tx: _change(tx, "UPDATE files SET path = ?, size = ?, sha256 = ? WHERE id = ?", values)
-            )
+        home = await asyncio.to_thread(self._spool.home, row["incident"], file, row["name"])
+        if home is not None:
+            values = (rows.stored_path(self._outbox.root, home), file)
+            await self._run(partial(_change, statement="UPDATE files SET path = ? WHERE id = ?", values=values))
+
+    async def _correct_content(self, file: str) -> None:
+        """Have a row say size and SHA-256 as the sidecar does, when that is what lies on the disk."""
+        row = await self._outbox.database.read(lambda tx: tx.execute(_FILE, (file,)).fetchone())
+        told = await asyncio.to_thread(_told, self._spool, row["incident"])
+        for one in told.files if told is not None else ():
+            if one.id == file and await asyncio.to_thread(digest_of, self._outbox.root / row["path"]) == (
+                one.size,
+                one.sha256,
+            ):
+                values = (one.size, one.sha256, file)
+                await self._run(partial(_change, statement=_SET_CONTENT, values=values))
 
     async def _reconcile(self, incident: str) -> None:
         """Take receipts and outcomes that only the sidecar knows into the rows, and write it anew."""
@@ -225,23 +236,4 @@ def _told(spool: Spool, incident: str) -> Sidecar | None:
             except (FileNotFoundError, sidecar.BadSidecarError):
                 return None
             return found if found.incident.id == incident else None
-    return None
-
-
-def _find(spool: Spool, row: Row) -> tuple[Path, int, str] | None:
-    """Return path, size and SHA-256 of a file as they are, when the row or the sidecar says that this is it."""
-    told = _told(spool, row["incident"]) if row["incident"] is not None else None
-    known = {(row["size"], row["sha256"])}
-    paths = [spool.root / row["path"], (spool.root / row["path"]).with_name(row["name"])]
-    for one in told.files if told is not None else ():
-        if one.id == row["id"]:
-            known.add((one.size, one.sha256))
-            paths.append(one.path)
-    for path in paths:
-        try:
-            is_ = digest_of(path)
-        except OSError:
-            continue
-        if is_ in known:
-            return (path, *is_)
     return None

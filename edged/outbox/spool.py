@@ -110,6 +110,12 @@ class Spool:
         """Return the directories of all incidents that left files, oldest day first."""
         return tuple(sorted(path for path in self.clips.glob("*/*") if path.is_dir()))
 
+    def home(self, incident: str | None, file: str, name: str) -> Path | None:
+        """Return where a file (of an incident, or a document) lies if it is here; None if that is nowhere."""
+        if incident is None:
+            return self.documents / file / name
+        return next((path / name for path in self.clips.glob(f"*/{incident}")), None)
+
     def take_document(self, source: Path, clock: Clock) -> Document:
         """Copy the file `source` into the spool, synced and hashed; OSError when it can't be read or kept."""
         self._require_room(source.stat().st_size)

@@ -30,6 +30,7 @@ from edged.record.salvage import salvage
 from tests.app.home import living, until
 from tests.app.shop import describe, proof_of
 from tests.app.test_daemon import daemon
+from tests.faults.flips import flip, flip_value
 from tests.record.stage import DESTINATIONS, INCIDENT, OTHER
 
 if TYPE_CHECKING:
@@ -86,14 +87,6 @@ async def states(shop: Shop) -> dict[str, str]:
     return found
 
 
-def flip(path: Path, rng: random.Random, bits: int, *, start: int = 0) -> None:
-    """Flip bits of a file anywhere from `start` on."""
-    content = bytearray(path.read_bytes())
-    for _ in range(bits):
-        content[rng.randrange(start, len(content))] ^= 1 << rng.randrange(8)
-    path.write_bytes(content)
-
-
 @pytest.mark.parametrize("copy", ["copy", "no copy", "torn copy"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "overwritten", "header", "text"])
 async def test_a_lost_database_is_made_anew(shop: Shop, damage: str, copy: str) -> None:
@@ -138,21 +131,6 @@ async def test_cut_at_every_tenth_page(shop: Shop) -> None:
         shop.database.write_bytes(content[:length])
         async with started(shop) as outbox:
             await require_law(outbox, shop, held, before)
-
-
-def flip_value(path: Path, rng: random.Random) -> None:
-    """Make another letter or digit of one in a value that the database holds: what no check of SQLite's sees."""
-    content = bytearray(path.read_bytes())
-    with closing(sqlite3.connect(path)) as connection:
-        values = [
-            str(value)
-            for column in ("sha256", "path", "id")
-            for (value,) in connection.execute(f"SELECT {column} FROM files").fetchall()
-        ]
-    value = rng.choice(values).encode()
-    places = [at for at in range(len(content)) if content.startswith(value, at)]
-    content[rng.choice(places) + rng.randrange(len(value))] ^= 1
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("where", ["anywhere", "in a value"])
