@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ _INPUTS = 300  # files and messages that a process reads
 _READING = 240.0  # seconds for all of them; a hang is found by it
 _LISTEN = 0.9  # how often the attacker waits for an answer
 _ATTACKER = "mallory"
+_TRACES = {"PYTHONFAULTHANDLER": "1"}  # a device that its watchdog ends tells where it stood
 _COMMANDS = (
     *(b'{"command": "outbox.list", "args": {}}\n', b'{"command": "outbox.show", "args": {"id": 1}}\n'),
     *(b'{"command": "outbox.retry", "args": {"ids": [1]}}\n', b'{"command": "incidents.list", "args": {"limit": 5}}\n'),
@@ -58,20 +59,20 @@ async def soak(run: Run) -> None:
     while not over:
         fresh += 1
         table = {"cameras": cameras(2, every=20.0)}
-        async with open_rig(run.folder / str(fresh), device_table=table) as rig:
+        async with open_rig(run.folder / str(fresh), device_table=table, environment=_TRACES) as rig:
             await rig.start()
-            field = await Field.open(rig, run)
+            ground = await Field.open(rig, run)
             async for number in cycles:
                 over = run.is_over(number)
-                await field.attack()
-                await field.look()
+                await ground.attack()
+                await ground.look()
                 if number % _CYCLES == 0 or over:
                     renew = number % (_CYCLES * _ROUNDS) == 0
-                    await field.withdraw()
+                    await ground.withdraw()
                     await rig.round(run, again=not over and not renew)
                     if over or renew:
                         break
-                    await field.know_starts()
+                    await ground.know_starts()
 
 
 @dataclass(kw_only=True)
@@ -85,6 +86,8 @@ class Field:
     receiver_port: int
     device_port: int = 0
     starts: tuple[int, int] = (0, 0)
+    front: str = ""
+    last: list[bytes] = field(default_factory=list)  # what the present attack has sent
 
     @classmethod
     async def open(cls, rig: Rig, run: Run) -> Field:
@@ -92,14 +95,14 @@ class Field:
         key = await asyncio.to_thread(_enrol, rig)
         ground = watch.Ground(
             root=rig.folder,
-            states=(rig.device_state, rig.receiver_state),
+            states=(rig.device_state, rig.receiver_state, rig.folder / "run"),
             logs=(rig.device.log.name, rig.receiver.log.name),
         )
         await asyncio.to_thread(ground.remember)
         attacker = requests.Impostor(name=_ATTACKER, key=key, rng=run.rng)
-        field = cls(rig=rig, run=run, attacker=attacker, ground=ground, receiver_port=rig.line.target)
-        await field.know_starts()
-        return field
+        opened = cls(rig=rig, run=run, attacker=attacker, ground=ground, receiver_port=rig.line.target)
+        await opened.know_starts()
+        return opened
 
     async def know_starts(self) -> None:
         """Note how often both were started, and where the device's page is now."""
@@ -111,20 +114,28 @@ class Field:
         """Spoil one kind of input, a batch of it."""
         fronts = (self._receiver, self._receiver, self._page, self._control, self._peers, self._files)
         front = self.run.rng.choice(fronts)
+        self.last = []
+        self.front = front.__name__.strip("_")
         await front()
 
     async def look(self) -> None:
         """Hold both programs to what must stay true, and do good work in between."""
-        rig, found = self.rig, []
-        for program, starts in zip((rig.device, rig.receiver), self.starts, strict=True):
-            found += watch.ended(program.name, program.starts, starts)
+        rig, found = self.rig, await self._good_work()
+        before, self.starts = self.starts, (rig.device.starts, rig.receiver.starts)
+        for program, now, then in zip((rig.device, rig.receiver), self.starts, before, strict=True):
+            found += watch.ended(program.name, now, then)
             if program.running:
                 found += watch.grown(program.name, await asyncio.to_thread(watch.resident, program.pid))
             found += watch.crashes(program.name, await program.events())
         found += await asyncio.to_thread(self.ground.trespasses)
-        found += await self._good_work()
+        self._tell(found)
+
+    def _tell(self, found: list[Finding]) -> None:
+        """Count findings, and keep what may have led to them."""
         self.run.found(found)
-        self.starts = (rig.device.starts, rig.receiver.starts)
+        if found:
+            kept = self.run.folder / f"attack-{self.run.figures.cycles}-{self.front}"
+            kept.write_text("".join(f"{data!r}\n" for data in self.last))
 
     async def withdraw(self) -> None:
         """Remove the attacker's unfinished uploads, so that what is left over is the programs' own."""
@@ -193,7 +204,7 @@ class Field:
             await asyncio.to_thread(shutil.rmtree, folder)
 
     async def _batch(self, name: str, connect: Connect, inputs: list[bytes]) -> None:
-        rng = self.run.rng
+        rng, self.last = self.run.rng, inputs
         listens = [rng.random() < _LISTEN for _ in inputs]
         gate = asyncio.Semaphore(_AT_ONCE)
 
