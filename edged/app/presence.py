@@ -74,6 +74,7 @@ class Presence:
         self._pending: dict[str, list[int]] = {}  # gaps that a camera's first picture ends
         self._due: list[Gap] = []  # not yet in the ledger
         self._not_before: dict[Path, float] = {}  # mono, by the note's file
+        self._working = asyncio.Lock()
 
     async def begin(self) -> None:
         """At the start, before a camera is opened: find out since when there were no pictures. Writes nothing."""
@@ -99,15 +100,20 @@ class Presence:
 
         Raises sqlite3.OperationalError where the disk refuses; nothing is forgotten then, and the next step goes on.
         """
-        await self._enter()
-        health = self._health()
-        for camera in tuple(self._pending):
-            await self._end_gaps(camera, health.get(camera))
-        self._look(name for name, state in health.items() if state.delivering)
-        await asyncio.to_thread(self._write, stopped=False)
+        async with self._working:
+            await self._enter()
+            health = self._health()
+            for camera in tuple(self._pending):
+                await self._end_gaps(camera, health.get(camera))
+            self._look(name for name, state in health.items() if state.delivering)
+            await asyncio.to_thread(self._write, stopped=False)
 
     async def stop(self) -> None:
         """Note that from here on nobody watches; up to now the ledger tells what was missing."""
+        async with self._working:  # `run` goes on meanwhile
+            await self._stop()
+
+    async def _stop(self) -> None:
         await self._enter()  # a stop may come before the first step
         pictures, now = self._pictures(), stamp(self._clock)
         for camera in self._pending.keys() & pictures.keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,6 +109,24 @@ async def test_a_crash_is_a_gap_to_the_second(outbox: Outbox, clock: HandClock, 
     first = clock.mono()
     await again.see()
     assert await gaps(outbox) == [("door", last, first, ENDED)]
+
+
+async def test_a_stop_right_after_the_start_enters_the_gap_of_each_camera(
+    outbox: Outbox, clock: HandClock, state_dir: Path
+) -> None:
+    """The first look is still at work when the stop comes: neither takes a gap from the other."""
+    cameras = ("door", "gate", "yard")
+    life = Life(outbox, clock, state_dir, *cameras)
+    await life.start()
+    for camera in cameras:
+        life.well(camera)
+    await life.see()
+    last = clock.mono()
+    clock.at += 100.0
+    again = Life(outbox, clock, state_dir, *cameras)
+    await again.presence.begin()
+    await asyncio.gather(again.presence.step(), again.presence.stop())
+    assert sorted(await gaps(outbox)) == [(camera, last, None, ENDED) for camera in cameras]
 
 
 async def test_after_a_loss_of_power_it_begins_up_to_a_minute_too_early(
