@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import signal
 import tempfile
 import time
@@ -102,10 +103,20 @@ class _Powered:
             await self._cycle()
             over = run.is_over(number) or number == last
             if over or (last - number) % _CYCLES == 0:
-                await rig.round(run, again=not over)
+                await self._judge(again=not over)
             if over:
                 return
             number = await anext(cycles)
+
+    async def _judge(self, *, again: bool) -> None:
+        """End a round; what the disks hold is kept beside the logs when something is found, for they go."""
+        verdict = await self._rig.round(self._run, again=False)
+        if verdict.findings:
+            for name, (_, disk) in self._ends.items():
+                evidence = self._rig.folder / f"{name}-{self._run.figures.cycles}"
+                await asyncio.to_thread(shutil.copytree, disk.mount / "state", evidence, ignore=_sockets)
+        if again:
+            await self._rig.start()
 
     async def _cycle(self) -> None:
         rng = self._run.rng
@@ -160,6 +171,10 @@ class _Powered:
             await program.stop(signal.SIGKILL)
         await asyncio.to_thread(disk.cut)
         await program.stop(signal.SIGKILL)
+
+
+def _sockets(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if Path(folder, name).is_socket()]
 
 
 def _stands(trace: Path) -> bool:
