@@ -107,7 +107,10 @@ async def ends(push: Mapping[str, Any], **link: Any) -> AsyncIterator[Ends]:
                 await receiver.start()
                 await device.start()
                 await device.says("link changed", state="up")
-                yield Ends(folder=folder, lab=lab, device=device, receiver=receiver)
+                far = Ends(folder=folder, lab=lab, device=device, receiver=receiver)
+                while not (await far.command("status"))["cam1"]["well"]:
+                    await asyncio.sleep(0.2)
+                yield far
             finally:
                 for program in (device, receiver):
                     await program.end()

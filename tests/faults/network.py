@@ -43,6 +43,7 @@ class Field:
     receiver: Serving
     middle: Middle
     target: TusTarget
+    credentials: Credentials
     link: LinkWatch
     counters: Counters
     spoils: dict[str, list[Spoil]] = field(default_factory=dict)  # by method, each used once
@@ -106,6 +107,8 @@ async def open_field(
         link, counters = LinkWatch(ProbeSettings(), clock, metered=False), Counters()
         target = TusTarget(settings, credentials, pacer=Pacer(lambda: None), link=link, counters=counters, clock=clock)
         stack.push_async_callback(target.close)
-        found = Field(receiver=receiver, middle=middle, target=target, link=link, counters=counters)
+        found = Field(
+            receiver=receiver, middle=middle, target=target, credentials=credentials, link=link, counters=counters
+        )
         middle.choose = found.choose
         yield found
