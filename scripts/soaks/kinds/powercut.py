@@ -1,7 +1,7 @@
 """Power cut: the disks of device and receiver cut off at random moments, after chosen operations, and after every one.
 
 In turn: real processes on ext4 and XFS, whose disks are shut down without a flush, killed, mounted again and started;
-and a recorded run of device and receiver, of which the disk is rebuilt as a cut after each single operation leaves it.
+and a recorded run of each, of which the disk is rebuilt as a cut after each single operation may leave it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _SIZE = 256 << 20  # bytes of a disk; its file is sparse
 _CYCLES = 6  # cuts in a round
 _ROUNDS = 3  # with the same disks
-_POINTS = 300  # cuts of a recorded run, of the device's and of the receiver's, after each such pair of disks
+_NOTED = 500  # cuts of recorded runs from one note to the next
 _MOMENTS = {
     "device": ("incident opened", "fragment synced", "clip sealed", "incident closed", "file deleted"),
     "receiver": ("file stored",),
@@ -182,7 +182,7 @@ def _stands(trace: Path) -> bool:
 
 
 def _recorded(run: Run) -> None:
-    """Record device and receiver at work once, and judge a random choice of cuts of each."""
+    """Record device and receiver at work once, and judge a cut after each of their operations."""
     points, wrong = 0, 0
     with tempfile.TemporaryDirectory(prefix="powercut-", dir=_MEMORY) as memory:
         for judged in (_of_device(run.rng, Path(memory)), _of_receiver(run.rng, Path(memory))):
@@ -190,8 +190,10 @@ def _recorded(run: Run) -> None:
                 points += 1
                 wrong += len(sentences)
                 run.obliged(len(cut.said))
+                run.figures.cycles += 1
                 run.found(_finding(cut, sentence) for sentence in sentences)
-    run.figures.cycles += points
+                if points % _NOTED == 0:
+                    run.note(f"cut {points} of recorded runs, {wrong} findings")
     run.note(f"{points} cuts of recorded runs, {wrong} findings")
 
 
@@ -210,7 +212,7 @@ def _of_receiver(rng: Random, folder: Path) -> Iterator[tuple[Cut, list[str]]]:
 def _chosen(program: str, state: Path, rng: Random, *arguments: str) -> Iterator[Cut]:
     state.mkdir(mode=0o700)
     recording = record(["-m", program, str(state), *arguments], state, limit=300.0)
-    return cuts(recording, state.parent, rng, share=_POINTS / len(recording.operations))
+    return cuts(recording, state.parent, rng)
 
 
 def _judged(judge: Callable[[], list[str]]) -> list[str]:
