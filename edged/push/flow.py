@@ -62,9 +62,9 @@ class Flow:
 
     def _judge(self) -> float:
         """Return the window after what was acknowledged since the last look."""
-        if self._traffic.made != self._made:  # the way may be another one
-            self._made, self.window, self._probing = self._traffic.made, float(_FIRST), True
         acked = self._traffic.total().acked
+        if self._traffic.made != self._made:  # the way may be another one
+            self._made, self._acked, self.window, self._probing = self._traffic.made, acked, float(_FIRST), True
         fresh, self._acked = acked - self._acked, acked
         rtt, shortest = self._traffic.round_trip()
         if fresh > 0 and rtt > 0.0:
