@@ -8,6 +8,8 @@ checkpoints (two connections that write and checkpoint at once can corrupt a WAL
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,6 +39,7 @@ class Database:
         self.on_damage: Callable[[str], None] = _ignore
         self._writer = writer
         self._reader = reader
+        self._doubtful = False  # the disk failed under a commit
 
     async def run(
         self, transaction: Callable[[sqlite3.Connection], T], *, after: Callable[[], None] | None = None
@@ -44,9 +47,12 @@ class Database:
         """Run `transaction` whole inside BEGIN IMMEDIATE and COMMIT; any exception rolls it back and is raised.
 
         Cancelling the caller does not stop the commit: transactions must be idempotent by key. `after` is called in
-        the database's thread once it is committed, whether anyone still waits or not.
+        the database's thread once it is committed, whether anyone still waits or not. A commit whose sync failed is not
+        synced again: SQLite writes it anew, and first all that is on the disk is checked.
         """
-        return await self._ask(self._writer, _whole, transaction, after)
+        if self._doubtful:
+            await self._look_again()
+        return await self._ask(self._writer, self._noted, transaction, after)
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run `query` on the query-only connection."""
@@ -68,6 +74,24 @@ class Database:
         """Close both connections; the last one folds the WAL into the file."""
         await self._reader.close()
         await self._writer.close()
+
+    def _noted(
+        self,
+        connection: sqlite3.Connection,
+        transaction: Callable[[sqlite3.Connection], T],
+        after: Callable[[], None] | None,
+    ) -> T:
+        try:
+            return _whole(connection, transaction, after)
+        except sqlite3.OperationalError as error:
+            self._doubtful = self._doubtful or _disk_failed(error)
+            raise
+
+    async def _look_again(self) -> None:
+        """Have the disk say what it holds; the pages of a failed write are clean, so the kernel drops them."""
+        await _call(self._reader, _drop_pages, self.path.with_name(f"{self.path.name}-wal"))
+        await self.quick_check()
+        self._doubtful = False
 
     async def _ask(self, connection: aiosqlite.Connection, function: Callable[..., T], *args: Any) -> T:
         try:
@@ -104,6 +128,20 @@ async def open_database(path: Path, migrations: Sequence[str], *, checkpoints: b
 def lacks_room(error: sqlite3.OperationalError) -> bool:
     """Return whether a statement failed for want of space on the disk."""
     return getattr(error, "sqlite_errorcode", None) in _NO_ROOM  # errors of our own have no code
+
+
+def _disk_failed(error: sqlite3.OperationalError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR
+
+
+def _drop_pages(_: sqlite3.Connection, wal: Path) -> None:
+    # the WAL alone: to close any descriptor of the database itself would give up SQLite's locks on it (fcntl(2))
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(wal, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
 
 
 async def _call(connection: aiosqlite.Connection, function: Callable[..., T], *args: Any) -> T:

@@ -105,9 +105,9 @@ class Vault:
             os.close(descriptor)
 
     def digest(self, upload: str) -> hashlib._Hash:
-        """Return the running SHA-256 over what has arrived, read from the disk (after a restart)."""
+        """Return the running SHA-256 over what has arrived, read from the disk (after a restart, or a doubt)."""
         running = hashlib.sha256()
-        with self.partial(upload).open("rb") as file:
+        with contextlib.suppress(FileNotFoundError), self.partial(upload).open("rb") as file:
             while block := file.read(_READ):
                 running.update(block)
         return running

@@ -216,9 +216,8 @@ class Part:
     def seal(self) -> Sealed:
         """Write what the muxer still holds, sync and close; OSError from the disk."""
         self._muxer.close()
-        self._sync(self._seconds)
+        self._sync(self._seconds)  # its name was, when it was made
         self._file.close()
-        sync_directory(self._path.parent)
         return self._sealed()
 
     def cut(self) -> Sealed | None:

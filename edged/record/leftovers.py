@@ -147,6 +147,8 @@ def _part(path: Path) -> FoundPart | None:
     """Cut a part back to its last whole fragment; None when it has none."""
     size = path.stat().st_size
     with path.open("rb") as file:
+        # what the disk holds counts: a write may have failed whose pages the kernel still shows
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         try:
             held = contents(file, size)
         except BadFileError:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from edged.model import Clip, DeliveryKind, Incident, IncidentKind, Snapshot
+from edged.model import Clip, DeliveryKind, Incident, IncidentKind, Loss, Snapshot
 from edged.outbox import sidecar
 from edged.outbox.nouns import Notice, NoticeKind
 from edged.outbox.policy import clip_drafts, snapshot_drafts
@@ -54,7 +54,7 @@ class SalvageReport:
 async def salvage(outbox: Outbox, spool: Spool, destinations: Destinations) -> SalvageReport:
     """Seal, close and queue what the last run left open; call it before anything else works with the outbox.
 
-    May be repeated after a crash of its own. Raises OSError or sqlite3.OperationalError when the disk refuses.
+    May be repeated after a crash of its own. Raises sqlite3.OperationalError, OSError when the disk refuses altogether.
     """
     work = _Salvage(outbox, destinations)
     await work.remove_halves(spool)
@@ -62,7 +62,7 @@ async def salvage(outbox: Outbox, spool: Spool, destinations: Destinations) -> S
     lost = [found for directory in directories if (found := await work.unknown(directory)) is not None]
     await work.tell(lost)
     for directory in directories:
-        await work.recover(directory)
+        await work.try_to_recover(directory)
     for incident in await outbox.unclosed_incidents():
         await work.close(incident)
     for touched in dict.fromkeys(work.touched):
@@ -132,6 +132,14 @@ class _Salvage:
                 self.report = replace(self.report, imported=self.report.imported + 1)
                 log.warning("incident entered again", incident=found.incident.id, camera=found.incident.camera)
 
+    async def try_to_recover(self, directory: Path) -> None:
+        """Recover `directory`; where the disk refuses, its files stay as they are for the next start."""
+        try:
+            await self.recover(directory)
+        except OSError as error:  # one bad block must not keep a camera from being watched
+            log.error("directory not salvaged", path=str(directory), error=error.strerror or str(error))
+            self.report = replace(self.report, strange=self.report.strange + 1)
+
     async def recover(self, directory: Path) -> None:
         """Enter the files in `directory` that have no row."""
         incident = await self._outbox.incident(directory.name)
@@ -163,8 +171,15 @@ class _Salvage:
             self.report = replace(self.report, strange=self.report.strange + 1)
 
     async def close(self, incident: Incident) -> None:
-        """Close an incident at its last recorded picture."""
-        ends = [_after(clip.start, clip.seconds) for clip in await self._outbox.clips_of(incident.id)]
+        """Close an incident at its last recorded picture; one that left no file at all is a loss."""
+        clips, snapshots = await self._outbox.clips_of(incident.id), await self._outbox.snapshots_of(incident.id)
+        ends = [_after(clip.start, clip.seconds) for clip in clips]
+        if not clips and not snapshots:
+            reason = "no picture of it had reached the disk when edged ended"
+            loss = Loss(
+                what="seconds", name=incident.id, incident=incident.id, bytes=0, reason=reason, at=incident.opened
+            )
+            await self._outbox.add_loss(loss)
         closed = max((incident.opened, *ends), key=lambda end: end.mono)
         await self._outbox.close_incident(incident.id, closed, recovered=True)
         self.report = replace(self.report, closed=self.report.closed + 1)

@@ -7,7 +7,7 @@ describe. Used by one thread, the recorder's writer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -68,7 +68,7 @@ class Tape:
         self._number = 1
         self._epoch = -1
         self._key = 0.0  # mono of the last key frame
-        self._paused_until = float("-inf")  # mono: after a disk error
+        self._refused_at = self._paused_until = float("-inf")  # mono: the last disk error, and how long it counts
         self._missing: Lost | None = None
         self._done: list[Outcome] = []
 
@@ -197,14 +197,21 @@ class Tape:
             self._done.append(Lost(start=start, end=until, bytes=0, reason=_sentence(error)))
 
     def _refused(self, packet: Packet, error: OSError) -> None:
-        self._paused_until = packet.mono + self._settings.pause_after_error
+        # after a first error the next part is tried at once: one that fails, too, begins the pause
+        pause, before = self._settings.pause_after_error, self._refused_at
+        self._refused_at = packet.mono
+        if packet.mono - before < pause:
+            self._paused_until = packet.mono + pause
         self._miss(packet, _sentence(error))
 
     def _miss(self, packet: Packet, reason: str) -> None:
         missing = self._missing
+        if missing is not None and packet.mono - missing.start >= self._settings.part:
+            self._found()  # a crash must not take a long loss out of the ledger
+            missing = replace(missing, start=missing.end, bytes=0)
         self._missing = Lost(
             start=packet.mono if missing is None else missing.start,
-            end=packet.mono,
+            end=packet.mono + float(packet.duration * packet.stream.time_base),
             bytes=len(packet.data) + (0 if missing is None else missing.bytes),
             reason=reason if missing is None else missing.reason,
         )

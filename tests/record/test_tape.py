@@ -125,11 +125,11 @@ def test_sealing_in_between_goes_on_with_the_next_part(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_cuts_the_part_and_tells_what_is_lost(tmp_path: Path) -> None:
-    """What was synced stays, the rest is a loss with its seconds; after a pause the next part begins."""
+    """What was synced stays, the rest is a loss with its seconds; a second refusal begins a pause, then it goes on."""
     files: list[FailingFile] = []
 
     def make(path: Path) -> FailingFile:
-        files.append(FailingFile(path, write=0 if files else 6, error=errno.ENOSPC))
+        files.append(FailingFile(path, write={0: 6, 1: 1}.get(len(files), 0), error=errno.ENOSPC))
         return files[-1]
 
     outcomes = recorded(tape(tmp_path, make_file=make), packets(seconds=8))
@@ -141,6 +141,19 @@ def test_a_full_disk_cuts_the_part_and_tells_what_is_lost(tmp_path: Path) -> Non
     covered = sum(loss.end - loss.start for loss in lost)
     assert covered == pytest.approx(after.label.start.mono - cut.end, abs=0.15)
     assert sum(part.seconds for part in parts(outcomes)) + covered == pytest.approx(8.0, abs=0.2)
+
+
+def test_a_single_error_costs_no_pause(tmp_path: Path) -> None:
+    """The next part begins with the next key frame."""
+    files: list[FailingFile] = []
+
+    def make(path: Path) -> FailingFile:
+        files.append(FailingFile(path, sync=0 if files else 3, error=errno.EIO))
+        return files[-1]
+
+    outcomes = recorded(tape(tmp_path, make_file=make), packets(seconds=8))
+    assert sum(loss.end - loss.start for loss in losses(outcomes)) < 1.6
+    assert parts(outcomes)[1].label.start.mono <= parts(outcomes)[0].end + 1.6
 
 
 def test_a_sync_that_fails_at_the_seal_keeps_the_fragments_before(tmp_path: Path) -> None:
