@@ -110,6 +110,7 @@ def test_no_more_is_under_way_than_a_cut_may_cost(simulate: Simulate) -> None:
         flow = Flow(road, Floor())
         await _fill(road, flow, 10.0)
         assert 150_000 < road.most < 256 * 1024
+        await asyncio.sleep(1.0)
         road.made += 1
         await flow.room()
         assert flow.window == 16 * 1024  # another connection, perhaps another way
