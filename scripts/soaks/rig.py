@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from edged.base.errors import EdgedError
 from edged.supervise.control import call
 from scripts.soaks import tables
@@ -138,7 +136,7 @@ class Rig:
 
     async def judge(self) -> Verdict:
         """Look at what still runs, stop both in order, and have the oracle judge everything so far."""
-        self._running = [finding for program in (self.device, self.receiver) for finding in _running(program)]
+        self._running = [finding for program in (self.device, self.receiver) for finding in overgrown(program)]
         for program in (self.device, self.receiver):
             code = await program.stop()
             if code:
@@ -293,18 +291,19 @@ def _free_port() -> int:
         return int(held.getsockname()[1])
 
 
-def _running(program: Program) -> list[Finding]:
+def overgrown(program: Program) -> list[Finding]:
     """Return what a running process has too much of: threads, sockets, open files that are deleted."""
     try:
-        process = psutil.Process(program.pid)
-        threads, links = process.num_threads(), process.net_connections("all")
-        deleted = [file.path for file in process.open_files() if file.path.endswith(" (deleted)")]
-    except (psutil.Error, SoakError):
+        home = Path(f"/proc/{program.pid}")
+        threads = len(list((home / "task").iterdir()))
+        held = [str(link.readlink()) for link in (home / "fd").iterdir()]
+    except (SoakError, OSError):  # it has ended
         return []
     found = []
     if threads > _THREADS:
         found.append(f"{threads} threads are left in the {program.name}")
-    if len(links) > _SOCKETS:
-        found.append(f"{len(links)} sockets are left in the {program.name}")
+    if (sockets := sum(path.startswith("socket:") for path in held)) > _SOCKETS:
+        found.append(f"{sockets} sockets are left in the {program.name}")
+    deleted = (path for path in held if path.startswith("/") and path.endswith(" (deleted)"))
     found += [f"the {program.name} keeps the deleted file {path} open" for path in deleted]
     return [Finding(kind="left_over", what=text, text=text) for text in found]
