@@ -217,6 +217,7 @@ class Program:
                 *map(str, self.command),
                 stderr=log,
                 stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,  # ours may be a deleted file, as pytest's is
                 env=environment,
                 start_new_session=True,
             )
