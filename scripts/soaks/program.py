@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
-PATIENCE = 120.0  # seconds for what must come, on a machine that is busy with other things
+PATIENCE = 300.0  # seconds for what must come, on a machine that is busy with other things
 _LOOK = 0.05
 _PAUSE = 0.1  # between an end and the next start
 _ABORTED = 2.0  # after SIGABRT, then SIGKILL

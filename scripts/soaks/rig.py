@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 EDGED = (sys.executable, "-c", "from edged.cli import main; main()")
 SABOTAGED = (sys.executable, "-P", str(Path(__file__).with_name("sabotage.py")))  # for `Rig.sabotage`
 WATCHDOG = 15.0  # seconds; generous, for the machine may be busy
-SETTLE = 120.0  # seconds in which everything must be delivered once nothing is broken any more
+SETTLE = 300.0  # seconds in which everything must be delivered once nothing is broken any more
 _THREADS = 64  # more than the device's pool of 32, its cameras and its libraries ever are together
 _SOCKETS = 32
 _LOOK = 0.3

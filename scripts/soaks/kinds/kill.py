@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _CYCLES = 10  # of breaking in a round
 _ROUNDS = 8  # with the same folders
-_WATCHDOG = 4.0  # seconds; a hung device costs little more
+_WATCHDOG = 6.0  # seconds; a hung device costs little more
 _CUT, _MUTE, _BY_HAND, _PATIENT, _SPARE = 0.5, 0.25, 0.5, 0.7, 0.5  # how often, of 1.0
 _BYTES = 30_000  # from now on a line is cut within so many
 _ENDS = {
