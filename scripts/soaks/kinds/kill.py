@@ -17,6 +17,7 @@ from scripts.soaks.tables import cameras
 if TYPE_CHECKING:
     from random import Random
 
+    from scripts.soaks.program import Program
     from scripts.soaks.rig import Rig
     from scripts.soaks.run import Run
 
@@ -32,6 +33,8 @@ _ENDS = {
     "term": 1,
     "term twice": 1,
     "term kill": 1,
+    "pause device": 1,
+    "pause receiver": 1,
     "hang": 1,
     "wedge": 1,
     "sabotage": 4,
@@ -101,6 +104,16 @@ def _refusal(asked: asyncio.Task[str]) -> None:
         raise error
 
 
+async def _pause(program: Program, rng: Random) -> None:
+    """Hold a process for some seconds; a device may be ended by its watchdog meanwhile."""
+    await program.ready()
+    held = program.pid
+    program.send(signal.SIGSTOP)
+    await asyncio.sleep(rng.uniform(0.5, _WATCHDOG))
+    if program.running and program.pid == held:
+        program.send(signal.SIGCONT)
+
+
 async def _end(rig: Rig, how: str, rng: Random) -> None:
     device, receiver = rig.device, rig.receiver
     match how:
@@ -111,6 +124,10 @@ async def _end(rig: Rig, how: str, rng: Random) -> None:
         case "kill both":
             device.kill()
             receiver.kill()
+        case "pause device":
+            await _pause(device, rng)
+        case "pause receiver":
+            await _pause(receiver, rng)
         case "hang":
             await device.ready()
             device.send(signal.SIGSTOP)  # the watchdog finds it and ends it
