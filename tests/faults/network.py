@@ -78,6 +78,7 @@ async def open_field(
     foreign: bool = False,
     tls: trustme.LeafCert | None = None,
     receiver_clock: Clock | None = None,
+    host: str = "127.0.0.1",
     **changes: Any,
 ) -> AsyncIterator[Field]:
     """Lay out a receiver and a device that speaks its own protocol, or plain tus as a `foreign` client.
@@ -102,7 +103,7 @@ async def open_field(
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             tls.configure_cert(context)
         middle = await stack.enter_async_context(Middle(receiver.port, lambda *_: None, tls=context))
-        root = f"{'http' if tls is None else 'https'}://127.0.0.1:{middle.port}"
+        root = f"{'http' if tls is None else 'https'}://{host}:{middle.port}"
         settings = ReceiverSettings(url=f"{root}/files" if foreign else root, **changes)
         link, counters = LinkWatch(ProbeSettings(), clock, metered=False), Counters()
         target = TusTarget(settings, credentials, pacer=Pacer(lambda: None), link=link, counters=counters, clock=clock)
