@@ -7,6 +7,7 @@ wait for a thread that never returns.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from typing import TYPE_CHECKING
 
@@ -75,11 +76,12 @@ async def _break(rig: Rig, run: Run) -> None:
     """One cycle: something happens, the line is cut, and somebody dies."""
     rng = run.rng
     _cut_lines(rig, rng)
-    if rng.random() < _BY_HAND:
-        _record(rig, rng)
-    await asyncio.sleep(rng.choice((0.05, 0.3, 1.0, 3.0)) * rng.uniform(0.2, 1.8))
-    (how,) = rng.choices(tuple(_ENDS), tuple(_ENDS.values()))
-    await _end(rig, how, rng)
+    async with asyncio.TaskGroup() as asking:
+        if rng.random() < _BY_HAND:
+            asking.create_task(_record(rig, f"cam{rng.randint(1, 3)}", rng.uniform(1.0, 4.0)))
+        await asyncio.sleep(rng.choice((0.05, 0.3, 1.0, 3.0)) * rng.uniform(0.2, 1.8))
+        (how,) = rng.choices(tuple(_ENDS), tuple(_ENDS.values()))
+        await _end(rig, how, rng)
     if rng.random() < _PATIENT:  # else the next one comes while they start
         await rig.start()
 
@@ -92,16 +94,10 @@ def _cut_lines(rig: Rig, rng: Random) -> None:
             line.lose_answer_at = line.upstream + rng.randrange(_BYTES)
 
 
-def _record(rig: Rig, rng: Random) -> None:
-    """Have a camera record by hand, whether that succeeds or not: the log tells what it promised."""
-    asking = asyncio.create_task(rig.record(f"cam{rng.randint(1, 2)}", rng.uniform(1.0, 4.0)))
-    asking.add_done_callback(_refusal)
-
-
-def _refusal(asked: asyncio.Task[str]) -> None:
-    error = None if asked.cancelled() else asked.exception()
-    if error is not None and not isinstance(error, EdgedError):
-        raise error
+async def _record(rig: Rig, camera: str, seconds: float) -> None:
+    """Have a camera record by hand, whether that succeeds or not: the log tells what was promised."""
+    with contextlib.suppress(EdgedError):
+        await rig.record(camera, seconds)
 
 
 async def _pause(program: Program, rng: Random) -> None:
@@ -128,21 +124,23 @@ async def _end(rig: Rig, how: str, rng: Random) -> None:
             await _pause(device, rng)
         case "pause receiver":
             await _pause(receiver, rng)
-        case "hang":
-            await device.ready()
-            device.send(signal.SIGSTOP)  # the watchdog finds it and ends it
-        case "wedge":
-            await device.ready()
-            rig.sabotage("wedge")
-        case "sabotage":
-            await device.ready()
-            rig.sabotage(rng.choice(_ORDERS), rng.choice(_TASKS))
         case _:
             await device.ready()
+            await _end_from_within(rig, how, rng)
+
+
+async def _end_from_within(rig: Rig, how: str, rng: Random) -> None:
+    """What the device itself has a part in."""
+    device = rig.device
+    match how:
+        case "hang":
+            device.send(signal.SIGSTOP)  # the watchdog finds it and ends it
+        case "wedge":
+            rig.sabotage("wedge")
+        case "sabotage":
+            rig.sabotage(rng.choice(_ORDERS), rng.choice(_TASKS))
+        case _:
             device.send(signal.SIGTERM)
             await asyncio.sleep(rng.uniform(0.0, 0.3))
-            match how:
-                case "term twice":
-                    device.send(signal.SIGTERM)
-                case "term kill":
-                    device.kill()
+            if how != "term":
+                device.send(signal.SIGTERM if how == "term twice" else signal.SIGKILL)
