@@ -9,9 +9,11 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from edged.base.clock import stamp
 from edged.base.disk import replace_synced
 from edged.base.errors import EdgedError
 from edged.base.week import parse_span
+from edged.channels import times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,11 +28,14 @@ log = structlog.get_logger(__name__)
 Order = Literal["arm", "disarm", "auto"]
 
 
-def armed(order: Order, spans: Sequence[Span], wall: float, zone: ZoneInfo) -> bool:
-    """Return whether alerts are raised at `wall` (Unix seconds): an order decides, else the schedule, else always."""
+def armed(order: Order, spans: Sequence[Span], wall: float | None, zone: ZoneInfo) -> bool:
+    """Return whether alerts are raised at `wall` (Unix seconds): an order decides, else the schedule, else always.
+
+    Without a `wall`, before the clock is set, what the schedule says can't be known, and alerts are raised.
+    """
     if order != "auto":
         return order == "arm"
-    return not spans or any(span.holds(wall, zone) for span in spans)
+    return not spans or wall is None or any(span.holds(wall, zone) for span in spans)
 
 
 class Arming:
@@ -74,7 +79,8 @@ class Arming:
 
     def is_armed(self, camera: str) -> bool:
         """Return whether the camera's incidents raise alerts now."""
-        return armed(self._orders[camera], self._spans, self._clock.wall(), self._zone)
+        now = stamp(self._clock)
+        return armed(self._orders[camera], self._spans, now.wall if times.is_set(now) else None, self._zone)
 
     def why_silent(self, incident: Incident) -> str:
         """Return "disarmed" when the incident raises no alert for that reason, else ""; a person's own always does."""

@@ -83,6 +83,19 @@ def _boot_id() -> str:
     return _BOOT_ID.read_text().strip()
 
 
+class Steps:
+    """Tells when the wall clock was set while the monotonic one went on: by hand, by NTP, by a leap second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead = clock.wall() - clock.mono()
+
+    def since_last(self) -> float:
+        """Return by how many seconds the wall was set forward (back: negative) since this was last asked."""
+        before, self._ahead = self._ahead, self._clock.wall() - self._clock.mono()
+        return self._ahead - before
+
+
 def _kernel_clock_state() -> int:
     timex = ctypes.create_string_buffer(256)  # struct timex, all zero: read only
     return int(_libc().adjtimex(timex))

@@ -103,7 +103,8 @@ def _gaps(connection: Connection, query: str, *bound: object) -> tuple[LedgerGap
 
 def _gap(connection: Connection, row: Row) -> LedgerGap:
     start, end = rows.get_stamp(connection, row, "start"), rows.find_stamp(connection, row, "end")
-    return LedgerGap(id=row["id"], gap=Gap(camera=row["camera"], start=start, end=end, reason=row["reason"]))
+    gap = Gap(camera=row["camera"], start=start, end=end, reason=row["reason"])
+    return LedgerGap(id=row["id"], gap=gap, was=row["start_wall"] if start.wall != row["start_wall"] else None)
 
 
 def _loss(connection: Connection, row: Row) -> Loss:

@@ -92,10 +92,14 @@ class Dossier:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LedgerGap:
-    """A gap as the ledger has it, with its number there."""
+    """A gap as the ledger has it, with its number there.
+
+    `was` is the start as an untrusted clock read it (Unix seconds), where that was corrected since.
+    """
 
     id: int
     gap: Gap
+    was: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

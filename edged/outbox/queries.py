@@ -65,10 +65,13 @@ def sequence(connection: Connection) -> int:
 def correct_clock(connection: Connection, now: Stamp) -> bool:
     """Correct every untrusted instant of this boot by `now`, which is trusted; False if that was done before.
 
-    The instants keep what the clock said then; what was read from them and frozen in a message stays as it was.
+    The instants keep what the clock said then; what was read from them and frozen in a message stays as it was. Gaps
+    that were reported with a time that was not known are to be reported again.
     """
     boot = rows.boot_number(connection, now.boot)
     changed = connection.execute(
         "UPDATE boots SET epoch = ? WHERE id = ? AND epoch IS NULL", (now.wall - now.mono, boot)
     )
+    if changed.rowcount:
+        connection.execute("UPDATE gaps SET reported = 0 WHERE start_boot = ? AND NOT start_synced", (boot,))
     return changed.rowcount == 1

@@ -35,7 +35,10 @@ _REASON = 200  # characters
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vitals:
-    """What the heartbeat tells besides the outbox: sizes in bytes, `uptime` in seconds."""
+    """What the heartbeat tells besides the outbox: sizes in bytes, `uptime` in seconds.
+
+    `arrived` is what the destinations hold already of the files under way.
+    """
 
     version: str
     site: str
@@ -44,6 +47,7 @@ class Vitals:
     disk_free: int
     disk_total: int
     cameras: tuple[CameraReport, ...]
+    arrived: int = 0
 
 
 class HeartbeatSender:
@@ -122,7 +126,7 @@ class HeartbeatSender:
             timezone=vitals.timezone,
             recording=recording,
             waiting=backlog.count,
-            waiting_bytes=backlog.bytes,
+            waiting_bytes=max(0, backlog.bytes - vitals.arrived),
             oldest=0.0 if backlog.oldest is None else age(backlog.oldest, now),
             dead=counts.dead,
             losses=await self._outbox.count_losses(),
@@ -153,4 +157,5 @@ def age(then: Stamp, now: Stamp) -> float:
 def _report(entry: LedgerGap) -> GapReport:
     gap = entry.gap
     end = None if gap.end is None else max(0.0, gap.end.wall)
-    return GapReport(camera=gap.camera, start=max(0.0, gap.start.wall), end=end, reason=gap.reason[:_REASON])
+    was = None if entry.was is None else max(0.0, entry.was)
+    return GapReport(camera=gap.camera, start=max(0.0, gap.start.wall), end=end, reason=gap.reason[:_REASON], was=was)

@@ -64,6 +64,7 @@ def _of(manifest: Manifest, incident: Incident) -> Manifest:
         cause=str(incident.kind),
         zones=tuple(_title(zone) for zone in incident.zones[:_ZONES]),
         continues=incident.continues,
+        synced=manifest.synced and incident.opened.synced,
     )
 
 

@@ -15,7 +15,9 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING
 
+from edged.base.clock import stamp
 from edged.base.week import parse_span
+from edged.channels import times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,7 +129,10 @@ class Pacer:
 
 
 def scheduled_rate(settings: PushSettings, zone: ZoneInfo, clock: Clock) -> Callable[[], float | None]:
-    """Return a function that tells the rate: of the first entry of the time-table that holds now, else the general."""
+    """Return a function that tells the rate: of the first entry of the time-table that holds now, else the general.
+
+    Before the clock is set no entry is known to hold.
+    """
     spans = [(parse_span(hours.when), hours.rate) for hours in settings.timetable]
     minute, current = -1, settings.rate
 
@@ -136,7 +141,8 @@ def scheduled_rate(settings: PushSettings, zone: ZoneInfo, clock: Clock) -> Call
         wall = clock.wall()
         if int(wall // 60) != minute:
             minute = int(wall // 60)
-            current = next((rate for span, rate in spans if span.holds(wall, zone)), settings.rate)
+            known = spans if times.is_set(stamp(clock)) else []
+            current = next((rate for span, rate in known if span.holds(wall, zone)), settings.rate)
         return current
 
     return rate

@@ -95,8 +95,9 @@ class Registry:
             (before,) = db.execute("SELECT sequence FROM device WHERE name = ?", (name,)).fetchone() or (0,)
             fell_back = now if beat.sequence < before else None
             db.execute(
-                "UPDATE device SET heard = ?, heartbeat = ?, sequence = max(sequence, ?),"
-                " fell_back = coalesce(?, fell_back) WHERE name = ?",
+                # never before the silence that it ends, though the clock was set back meanwhile
+                "UPDATE device SET heard = max(?, coalesce(silent, 0) + 0.001), heartbeat = ?,"
+                " sequence = max(sequence, ?), fell_back = coalesce(?, fell_back) WHERE name = ?",
                 (now, raw.decode(), beat.sequence, fell_back, name),
             )
             for gap in beat.gaps:
@@ -149,6 +150,8 @@ class Registry:
 
 
 def _note_gap(db: sqlite3.Connection, device: str, gap: GapReport) -> None:
+    if gap.was is not None:
+        db.execute("DELETE FROM gap WHERE device = ? AND camera = ? AND start = ?", (device, gap.camera, gap.was))
     db.execute(
         "INSERT INTO gap VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET end = coalesce(excluded.end, end), reason = excluded.reason",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from edged.base.clock import Stamp, stamp
+from edged.base.clock import Stamp, Steps, stamp
 from edged.base.pages.pages import duration
 from edged.channels import render, times
 from edged.channels.content import Letterhead, Notice
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_STEP = 30.0  # seconds by which a clock may be set without anybody's silence being counted anew
 _INTERVALS = 3  # heartbeats that may be lost on the way before a device counts as silent
 
 
@@ -40,8 +41,8 @@ class Change:
 def changes(devices: Iterable[Device], *, now: float, started: float, silent_after: float) -> list[Change]:
     """Return the devices whose silence begins or ends at `now`, all in Unix seconds.
 
-    A device that never was heard raises no alarm. Time during which the receiver itself did not run (before
-    `started`) is not held against anybody.
+    A device that never was heard raises no alarm. Time during which the receiver itself did not run, or of which it
+    does not know how long it was (before `started`), is not held against anybody.
     """
     found = []
     for device in devices:
@@ -49,7 +50,8 @@ def changes(devices: Iterable[Device], *, now: float, started: float, silent_aft
             continue
         interval = device.heartbeat.interval if device.heartbeat is not None else 0.0
         limit = max(silent_after, _INTERVALS * interval)
-        silent = now - max(device.heard, started) > limit
+        heard = device.heard if device.heard <= now else started  # in the future: the clock was set back since
+        silent = now - max(heard, started) > limit
         if silent and device.silent is None:
             found.append(Change(device=device, silent=True, since=device.heard))
         elif device.silent is not None and device.heard > device.silent:
@@ -66,6 +68,7 @@ class SilenceLoop:
         self._alarms = alarms
         self._clock = clock
         self._started = clock.wall()
+        self._steps = Steps(clock)
 
     async def run(self) -> None:
         """Look, again and again."""
@@ -76,6 +79,9 @@ class SilenceLoop:
     async def step(self) -> None:
         """Look once: every change is entered together with its mails, so that none is told twice or not at all."""
         now = self._clock.wall()
+        if abs(step := self._steps.since_last()) > _STEP:
+            log.warning("clock was set", by=round(step, 1), advice="silence counts from now on")
+            self._started = now
         after = float(self._config.alarm.silent_after)
         for change in changes(await self._registry.devices(), now=now, started=self._started, silent_after=after):
             letters = await asyncio.to_thread(self._letters, change, stamp(self._clock))

@@ -239,6 +239,8 @@ def _enter_incident(db: sqlite3.Connection, owner: str, incident: str, manifest:
         "INSERT INTO incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO UPDATE SET"
         " zones = CASE WHEN json_array_length(excluded.zones) > json_array_length(zones)"
         "  THEN excluded.zones ELSE zones END,"
+        " opened = CASE WHEN excluded.synced > synced THEN excluded.opened ELSE opened END,"
+        " synced = max(synced, excluded.synced),"
         " closed = coalesce(excluded.closed, closed), parts = coalesce(excluded.parts, parts), removed = NULL",
         (
             *(owner, incident, manifest.camera, manifest.cause, json.dumps(manifest.zones), opened, manifest.closed),

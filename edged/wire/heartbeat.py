@@ -24,12 +24,16 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GapReport:
-    """A time without pictures; `end` is None while it lasts. Reported again under the same start when it ends."""
+    """A time without pictures; `end` is None while it lasts. Reported again under the same start when it ends.
+
+    `was` is the start that was reported before the device's clock was set; the report stands in place of that one.
+    """
 
     camera: Title
     start: Instant
     end: Instant | None
     reason: Annotated[str, Meta(max_length=200)]
+    was: Instant | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
