@@ -178,11 +178,13 @@ def forget_receipt(connection: Connection, *, subject: str, now: Stamp) -> None:
 
 
 def correct_delivery(connection: Connection, *, subject: str, now: Stamp) -> None:  # noqa: ARG001
-    """Give a delivery the key and the size that follow from what it delivers."""
+    """Give a delivery the key and the size that follow from what it delivers; drop the row if another has that key."""
     row = connection.execute(_DELIVERY, (subject,)).fetchone()
     size = 0 if row["file_size"] is None else row["file_size"]
     values = (drafts_key(row["subject"], row["destination"]), size, subject)
-    _change(connection, "UPDATE OR IGNORE deliveries SET key = ?, size = ? WHERE id = ?", values)
+    if not connection.execute("UPDATE OR IGNORE deliveries SET key = ?, size = ? WHERE id = ?", values).rowcount:
+        _change(connection, "UPDATE deliveries SET carrier = NULL WHERE carrier = ?", (subject,))
+        _change(connection, "DELETE FROM deliveries WHERE id = ?", (subject,))
 
 
 def enter_loss(connection: Connection, *, subject: str, now: Stamp) -> None:

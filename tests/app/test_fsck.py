@@ -65,6 +65,13 @@ def _document_without_row(shop: Shop) -> None:
     (directory / "list.txt").write_bytes(b"one, two")
 
 
+def _double(shop: Shop) -> None:
+    columns = [column for _, column, *_ in shop.sql("PRAGMA table_info(deliveries)")]
+    changed = {"id": "id + 100", "key": "'x'"}
+    values = ", ".join(changed.get(column, column) for column in columns)
+    shop.sql(f"INSERT INTO deliveries SELECT {values} FROM deliveries WHERE kind = 'clip' AND incident = ?", OTHER)
+
+
 def _delete_proven(shop: Shop) -> None:
     shop.sql("UPDATE files SET deleted = 'kept long enough' WHERE incident = ? AND what = 'clip'", INCIDENT)
 
@@ -216,6 +223,7 @@ TAMPERING: list[tuple[str, Callable[[Shop], object], set[Kind], str]] = [
         {Kind.MISKEYED},
         r"delivery \d+ names x with \d+ bytes, not",
     ),
+    ("a double", _double, {Kind.MISKEYED}, r"delivery \d+ names x with \d+ bytes, not"),
     (
         "wrong key of an alert",
         lambda shop: shop.sql(

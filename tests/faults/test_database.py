@@ -27,6 +27,8 @@ from edged.outbox.soundness import check_rows
 from edged.outbox.spool import Spool
 from edged.outbox.store import open_outbox
 from edged.record.salvage import salvage
+from scripts.soaks.rig import open_rig
+from scripts.soaks.tables import cameras
 from tests.app.home import living, until
 from tests.app.shop import describe, proof_of
 from tests.app.test_daemon import daemon
@@ -337,3 +339,27 @@ async def test_a_row_that_can_t_be_read_is_damage_at_the_start(shop: Shop, table
     async with started(shop) as outbox:
         assert outbox.rebuilt
         assert {one.id for one in await outbox.incidents()} == {INCIDENT, OTHER}
+
+
+@pytest.mark.timeout(300)  # three lives of real programs
+async def test_both_ends_lose_their_databases_and_the_oracle_finds_nothing(tmp_path: Path) -> None:
+    """Overwritten under the running programs, which are killed then: each clip is at the receiver, once, and plays."""
+    table = {"cameras": cameras(2, every=4.5, walk=1.5)}
+    async with open_rig(tmp_path, device_table=table) as rig:
+        await rig.start()
+        await rig.receiver.says("file stored", count=3)
+        for path in (rig.device_state / "outbox.db", rig.receiver_state / "receiver.db"):
+            for each in (path, path.with_name(path.name + "-wal")):
+                with each.open("r+b") as file:
+                    file.write(b"\xee" * each.stat().st_size)
+        for program in (rig.device, rig.receiver):
+            program.kill()
+        for program in (rig.device, rig.receiver):
+            await program.ready()
+        await rig.receiver.says("file stored", count=6)
+        await rig.settle()
+        verdict = await rig.judge()
+    assert verdict.obligations > 0
+    assert [finding for finding in verdict.findings if finding.kind != "possible_duplicate"] == []
+    assert list(rig.device_state.glob("outbox.db.corrupt-*"))
+    assert list(rig.receiver_state.glob("receiver.db.corrupt-*"))
