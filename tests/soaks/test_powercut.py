@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from edged.base.log import configure
 from scripts.soaks.rig import EDGED, open_rig
@@ -20,10 +21,12 @@ from tests.powercut.device_verdict import Verdict
 from tests.powercut.recorder import ROOT, Names, Recording, Resize, Said, Sync, Write, needs_strace, record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.powercut.recorder import Operation
+
+pytestmark = pytest.mark.timeout(150)  # some hundred starts, on a machine that may be busy with other things
 
 # files and directories of a recording made by hand
 FILE, FOLDER = 1, 2
@@ -94,9 +97,11 @@ def without_syncs(recording: Recording, of: Callable[[int], bool]) -> Recording:
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
+def quiet() -> Iterator[None]:
     """What is broken on purpose need not be told."""
     configure(style="text", level="critical")
+    yield
+    structlog.reset_defaults()
 
 
 @needs_strace
