@@ -89,8 +89,7 @@ class Database:
 
     async def _look_again(self) -> None:
         """Have the disk say what it holds; the pages of a failed write are clean, so the kernel drops them."""
-        await _call(self._reader, _drop_pages, self.path.with_name(f"{self.path.name}-wal"))
-        await self.quick_check()
+        await self._ask(self._reader, _check_anew, self.path)
         self._doubtful = False
 
     async def _ask(self, connection: aiosqlite.Connection, function: Callable[..., T], *args: Any) -> T:
@@ -134,14 +133,20 @@ def _disk_failed(error: sqlite3.OperationalError) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR
 
 
-def _drop_pages(_: sqlite3.Connection, wal: Path) -> None:
+def _check_anew(_: sqlite3.Connection, path: Path) -> None:
     # the WAL alone: to close any descriptor of the database itself would give up SQLite's locks on it (fcntl(2))
     with contextlib.suppress(FileNotFoundError):
-        descriptor = os.open(wal, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path.with_name(f"{path.name}-wal"), os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
+    fresh = sqlite3.connect(path)  # one that remembers no page
+    try:
+        _query_only(fresh, None)
+        _quick_check(fresh)
+    finally:
+        fresh.close()
 
 
 async def _call(connection: aiosqlite.Connection, function: Callable[..., T], *args: Any) -> T:
@@ -150,6 +155,8 @@ async def _call(connection: aiosqlite.Connection, function: Callable[..., T], *a
     call: Awaitable[T] = connection._execute(function, connection._conn, *args)  # type: ignore[no-untyped-call]  # noqa: SLF001
     try:
         return await call
+    except UnicodeDecodeError as error:  # SQLite's own message holds a piece of a damaged schema
+        raise CorruptDatabaseError(f"the database is damaged: {error}") from error
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise

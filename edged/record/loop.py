@@ -102,6 +102,11 @@ class Recorder:
         return None if self._recording is None else self._recording.incident
 
     @property
+    def refused(self) -> str:
+        """Why the pictures of the incident are not being kept now, "" while they are."""
+        return "" if self._recording is None else self._recording.tape.refused
+
+    @property
     def waiting(self) -> int:
         """How many rows the outbox has not taken yet; more than a few for long means that it refuses."""
         return self._entries.waiting

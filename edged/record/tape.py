@@ -72,6 +72,12 @@ class Tape:
         self._missing: Lost | None = None
         self._done: list[Outcome] = []
 
+    @property
+    def refused(self) -> str:
+        """Why pictures are missed at present, "" while they are not; any thread may ask."""
+        missing = self._missing
+        return "" if missing is None else missing.reason
+
     def write(self, packets: Iterable[Packet]) -> list[Outcome]:
         """Append packets in decoding order; return the parts that were sealed and what was lost on the way."""
         packet = None

@@ -33,6 +33,7 @@ class CameraView:
     incident: str | None
     armed: bool
     sensor: Sensor | None = None  # what the sensor told with the newest picture, where it tells
+    refused: str = ""  # why the pictures of the open incident can't be kept now
     ended: bool = False  # its file was played to its end, as configured: nothing more is to come
 
 
@@ -59,13 +60,14 @@ class GateView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DiskView:
-    """The spool's disk in bytes; `level` is "ok", "warn" or "critical"."""
+    """The spool's disk in bytes; `level` is "ok", "warn" or "critical", `trouble` why it can't be used at all."""
 
     total: int
     free: int
     used_by_edged: int
     quota: int
     level: str
+    trouble: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

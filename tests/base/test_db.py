@@ -213,6 +213,28 @@ async def test_damage_inside_is_found_by_the_quick_check(path: Path) -> None:
     await damaged.close()
 
 
+async def test_after_a_failed_sync_the_disk_is_asked_before_the_next_commit(path: Path) -> None:
+    """A disk that failed one write may have failed others: what it holds is checked, and damage found."""
+    database = await open_database(path, [NOTES])
+    await database.run(insert(*(f"note {number}" + "x" * 200 for number in range(200))))
+    await database._writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek(20 * 1024)
+        file.write(b"\xee" * 1024 * 10)
+    await database.run(insert("nothing has failed yet"))
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        await database.run(_failing_sync)
+    with pytest.raises(CorruptDatabaseError):
+        await database.run(insert("not entered"))
+    await database.close()
+
+
+def _failing_sync(_: sqlite3.Connection) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+    raise error
+
+
 async def test_the_probe_meets_what_a_commit_would_meet(path: Path, database: Database) -> None:
     """With the write lock held by another program for longer than the wait, the probe fails as a commit would."""
     await database._writer.execute("PRAGMA busy_timeout = 10")
