@@ -93,7 +93,7 @@ def is_sound(copy: Path, newest: int, check: Callable[[sqlite3.Connection], None
         with contextlib.closing(open_to_read(copy)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             look_through(connection, check)
-    except (sqlite3.Error, CorruptDatabaseError):
+    except (sqlite3.Error, UnicodeDecodeError, CorruptDatabaseError):
         return False
     return 0 < int(version) <= newest
 
@@ -127,7 +127,7 @@ def is_lost(path: Path) -> bool:
         with contextlib.closing(open_to_read(path)) as connection:
             (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         return False  # damaged or out of reach: opening it tells
     return not objects and not version
 

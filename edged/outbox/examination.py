@@ -91,7 +91,7 @@ class Examination:
                 look_through(connection, check_rows)
         except sqlite3.OperationalError:
             raise
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             return f"the database is damaged: {error}"
         except CorruptDatabaseError as error:
             return str(error)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edged.app.fsck import CLEAN, fsck
+from edged.app.fsck import CLEAN, FOUND, fsck
 from edged.base.clock import SystemClock
 from edged.base.copies import is_sound, open_checked
 from edged.base.errors import CorruptDatabaseError, NewerSchemaError
@@ -255,6 +255,17 @@ async def test_an_older_schema_that_is_no_such_is_damage(shop: Shop) -> None:
     async with started(shop) as outbox:
         await require_law(outbox, shop, held, before)
     assert list(shop.state.glob("outbox.db.corrupt-*"))
+
+
+async def test_a_schema_that_is_no_text_is_damage(shop: Shop) -> None:
+    """SQLite quotes a piece of it in its error, which Python can't decode then: that must not end every start."""
+    content = shop.database.read_bytes()
+    shop.database.write_bytes(content.replace(b"NOT NULL CHECK", b"NOT NULL\xa0CHECK"))
+    assert shop.database.read_bytes() != content
+    async with started(shop) as outbox:
+        assert outbox.rebuilt
+    shop.database.write_bytes(content.replace(b"NOT NULL CHECK", b"NOT NULL\xa0CHECK"))
+    assert (await fsck(shop.config(), repair=False)).code == FOUND
 
 
 async def test_a_newer_schema_is_refused_by_the_daemon(shop: Shop, tmp_path: Path) -> None:
