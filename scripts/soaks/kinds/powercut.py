@@ -1,7 +1,7 @@
 """Power cut: the disks of device and receiver cut off at random moments, after chosen operations, and after every one.
 
-In turn: real processes on ext4 and XFS, whose disks are shut down without a flush, killed, mounted again and started;
-and a recorded run of each, of which the disk is rebuilt as a cut after each single operation may leave it.
+Real processes on ext4 and XFS, whose disks are shut down without a flush, killed, mounted again and started. Beside
+them recorded runs of both ends, of which the disk is rebuilt as a cut after each single operation may leave it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import signal
 import tempfile
 import time
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 from edged.base.log import configure
@@ -28,7 +30,6 @@ from tests.powercut.recorder import record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from random import Random
 
     from scripts.soaks.oracle.judge import Kind
     from scripts.soaks.program import Program
@@ -64,11 +65,16 @@ async def soak(run: Run) -> None:
     if not can_mount:
         raise SoakError("this soak mounts disks: run it as root, with e2fsprogs and xfsprogs installed")
     configure(style="text", level="critical")  # of what is judged in this process; the programs have logs of their own
-    cycles = run.cycles()
-    async for number in cycles:  # the first on fresh disks; `work` takes those that follow
-        await asyncio.to_thread(_recorded, run)
-        async with _powered(run, run.folder / str(number)) as powered:
-            await powered.work(number, cycles)
+    over = asyncio.Event()
+    recorded = asyncio.create_task(_recorded(run, over))
+    try:
+        cycles = run.cycles()
+        async for number in cycles:  # the first on fresh disks; `work` takes those that follow
+            async with _powered(run, run.folder / str(number)) as powered:
+                await powered.work(number, cycles)
+    finally:
+        over.set()
+        await recorded
 
 
 @contextlib.asynccontextmanager
@@ -181,19 +187,20 @@ def _stands(trace: Path) -> bool:
     return trace.exists() and "stopped by SIGSTOP" in trace.read_text(errors="replace")
 
 
-def _recorded(run: Run) -> None:
-    """Record device and receiver at work once, and judge a cut after each of their operations."""
-    points, wrong = 0, 0
-    with tempfile.TemporaryDirectory(prefix="powercut-", dir=_MEMORY) as memory:
-        for judged in (_of_device(run.rng, Path(memory)), _of_receiver(run.rng, Path(memory))):
-            for cut, sentences in judged:
-                points += 1
-                wrong += len(sentences)
-                run.obliged(len(cut.said))
+async def _recorded(run: Run, over: asyncio.Event) -> None:
+    """Record device and receiver at work, judge a cut after each of their operations, and again, until it is `over`."""
+    points, wrong, rng = 0, 0, Random(run.seed)
+    while not over.is_set():
+        with tempfile.TemporaryDirectory(prefix="powercut-", dir=_MEMORY) as memory:
+            judged = chain(_of_device(rng, Path(memory)), _of_receiver(rng, Path(memory)))
+            while not over.is_set() and (found := await asyncio.to_thread(next, judged, None)) is not None:
+                cut, sentences = found
                 run.figures.cycles += 1
+                run.obliged(len(cut.said))
                 run.found(_finding(cut, sentence) for sentence in sentences)
+                points, wrong = points + 1, wrong + len(sentences)
                 if points % _NOTED == 0:
-                    run.note(f"cut {points} of recorded runs, {wrong} findings")
+                    run.note(f"{points} cuts of recorded runs, {wrong} findings")
     run.note(f"{points} cuts of recorded runs, {wrong} findings")
 
 
