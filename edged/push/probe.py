@@ -125,4 +125,6 @@ class LinkProbe:
         wait = probe_wait(
             self._link.track, waiting=waiting, tries=self._tries, figures=figures, metered=self._settings.metered
         )
+        if waiting and self._line.knocker.door is None:  # the name was never found: there is nowhere to knock
+            wait = min(wait, figures.waiting)
         return wait - (self._clock.mono() - self._link.seen_at)
