@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edged.push.traffic import Traffic
 
-_TARGET = 0.06  # seconds that our bytes may wait in queues
+_TARGET = 0.1  # seconds that our bytes may wait in queues: LEDBAT's own
 _FIRST = 16 * 1024  # bytes
 _SMALLEST = 4 * 1024
 _LARGEST = 192 * 1024  # what a cut may cost at most

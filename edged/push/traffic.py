@@ -22,7 +22,8 @@ _ACKED_RECEIVED = struct.Struct("=QQ")  # tcpi_bytes_acked, tcpi_bytes_received 
 _ACKED_AT = 120
 _RETRANSMITS_AT = 2  # tcpi_retransmits: in a row, a byte
 _UNACKED = slice(24, 28)  # tcpi_unacked, segments
-_RTT = struct.Struct("=I")  # tcpi_rtt and tcpi_min_rtt (Linux 4.6), microseconds
+_RTT = struct.Struct("=II")  # tcpi_rtt and tcpi_rttvar, microseconds
+_MIN_RTT = struct.Struct("=I")  # tcpi_min_rtt (Linux 4.6)
 _RTT_AT, _MIN_RTT_AT = 68, 148
 _NEVER = 0xFFFFFFFF  # tcpi_min_rtt while none was measured
 _COUNT = struct.Struct("=i")
@@ -99,12 +100,15 @@ class Traffic:
         return any(info[_RETRANSMITS_AT] and any(info[_UNACKED]) for info in map(_info, self._open))
 
     def round_trip(self) -> tuple[float, float]:
-        """Return the smoothed and the shortest round trip of the open connection in seconds; 0.0 while unknown."""
+        """Return the usual and the shortest round trip of the open connection in seconds; 0.0 while unknown.
+
+        The usual one is the smoothed one less its mean deviation: what comes and goes is the line's own unrest.
+        """
         for sock in self._open:
             info = _info(sock)
-            (now,), (shortest,) = _RTT.unpack_from(info, _RTT_AT), _RTT.unpack_from(info, _MIN_RTT_AT)
+            (now, unrest), (shortest,) = _RTT.unpack_from(info, _RTT_AT), _MIN_RTT.unpack_from(info, _MIN_RTT_AT)
             if now and shortest != _NEVER:
-                return now / 1e6, shortest / 1e6
+                return max(now - unrest, shortest) / 1e6, shortest / 1e6
         return 0.0, 0.0
 
     def socket(self, family: int, kind: int, protocol: int) -> CountedSocket:
