@@ -78,8 +78,13 @@ class Sign(StrEnum):
     NO_PACKETS = "no packets"
     FROZEN = "frozen"
     DARK = "dark"
+    COVERED = "covered"
+    MOVED = "moved"
     EXCEPTION = "exception"
     ENDED = "ended"
+
+
+BLIND = frozenset({Sign.DARK, Sign.COVERED, Sign.MOVED})  # pictures come and are recorded, but show little of use
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,8 +99,8 @@ class Health:
 
     @property
     def delivering(self) -> bool:
-        """Pictures arrive and can be recorded, though they may be dark."""
-        return not (self.signs - {Sign.DARK})
+        """Pictures arrive and can be recorded, though they may show nothing."""
+        return not (self.signs - BLIND)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

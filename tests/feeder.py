@@ -1,7 +1,7 @@
 """A camera on loopback that breaks in every way that cameras do: MPEG-TS over TCP, drawn, encoded and sent live.
 
-What it does is known to itself alone: `good` holds when each picture worth seeing went out, against which a device's
-gap ledger can be held.
+What it does is known to itself alone: `runs` tells when pictures worth seeing went out, against which a device's gap
+ledger can be held.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import socket
 import threading
 import time
+from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
@@ -43,11 +44,12 @@ Fault = Literal[
     "standing",  # the stamps stand still
     "returning",  # the stamps go back by half a second, again and again
 ]
-BLIND = frozenset({"frozen", "black", "covered"})
+SPOILT = frozenset({"frozen", "damage"})  # what is seen then is worth nothing, or nobody can say
 
 _now = SystemClock().mono
 _TICKS = 90_000  # a second in MPEG-TS
 _PACKET = 188
+_BREAK = 1.5  # seconds between two pictures of one run
 _LIVE = {"flush_packets": "1", "max_interleave_delta": "1"}  # nothing is held back
 _SOUND = 8000  # samples a second
 _SAMPLES = 1024  # of a frame of AAC
@@ -58,23 +60,31 @@ _ENCODERS: dict[str, dict[str, str]] = {
 }
 
 
+@dataclass(kw_only=True, slots=True)
+class Run:
+    """Good pictures on one connection, on the machine's monotonic clock: the first, and the newest so far."""
+
+    start: float
+    end: float
+
+
 class Feeder:
     """The camera. `fault` may be set at any time; `size` and `codec` are changed in mid-stream, too.
 
-    A figure crosses the view for 2 of `period` seconds. `good` are the times (mono) at which a good picture
-    had been sent, `open` how many connections there are.
+    A figure crosses the view for 2 of `period` seconds. `runs` are the times of which good pictures were sent without a
+    break, `open` is how many connections there are.
     """
 
     def __init__(self, seed: int = 1, *, period: float = 8.0, rate: float = 10.0) -> None:
         self.fault: Fault = ""
         self.size = (320, 180)
         self.codec = "libx264"
-        self.good: list[float] = []
+        self.runs: list[Run] = []
         self.open = 0
         self.rate = rate
         self._scenes: dict[tuple[int, int], Scene] = {}
         self._settings = SyntheticSettings(
-            seed=seed, period=Duration(period), walks=(1.0,), walk=Duration(2.0), lamps=(), noise=1.0
+            seed=seed, period=Duration(period), walks=(1.0,), walk=Duration(2.0), lamps=(), noise=2.0
         )
         self._rng = Random(seed)
         self._began = _now()
@@ -141,6 +151,7 @@ class Feeder:
 
     def _feed(self, connection: socket.socket) -> None:
         sender, began, number = _Sender(self.codec, self.size, self.rate), _now(), 0
+        run: Run | None = None
         while not self._over.is_set() and self.fault != "refuse":
             number += 1
             if (wait := began + number / self.rate - _now()) > 0:
@@ -151,6 +162,7 @@ class Feeder:
             if fault == "end" and number > self.rate:
                 return
             if fault == "hang" or (fault == "slow" and number % round(self.rate)):
+                sender.skip()
                 _peek(connection)
                 continue
             if fault == "garbage":
@@ -159,8 +171,17 @@ class Feeder:
             picture = None if fault == "sound" else self._picture(fault)
             data = self._spoilt(sender.send(picture), fault, number)
             connection.sendall(data)
-            if picture is not None and fault not in BLIND:
-                self.good.append(_now())
+            if picture is not None and fault not in SPOILT:
+                run = self._went(run)
+
+    def _went(self, run: Run | None) -> Run:
+        """Note that a good picture went out, as one more of `run` or as the first of another."""
+        now = _now()
+        if run is None or now - run.end > _BREAK:
+            run = Run(start=now, end=now)
+            self.runs.append(run)
+        run.end = now
+        return run
 
     def _picture(self, fault: Fault) -> NDArray[np.uint8]:
         scene = self._scenes.get(self.size)
@@ -205,6 +226,11 @@ class _Sender:
         self._number = number
         self._rate = rate
         self._samples = round(number / rate * _SOUND)
+
+    def skip(self) -> None:
+        """Let a picture's time pass without a picture."""
+        self._number += 1
+        self._samples = max(self._samples, round(self._number / self._rate * _SOUND))
 
     def send(self, luma: NDArray[np.uint8] | None) -> bytes:
         """Return the bytes of the next picture, or of none, and of its time's sound."""

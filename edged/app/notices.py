@@ -1,15 +1,16 @@
-"""Tells people by mail when a camera is lost and when it is back: `/health` alone reaches nobody who does not look."""
+"""Tells people by mail when a camera is lost or blind and when it is well: `/health` reaches those who look at it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
-from edged.app.outages import lost_since
+from edged.app.outages import blind_since, lost_since
 from edged.base.clock import stamp, stamp_at
 from edged.base.disk import replace_synced
 from edged.outbox.nouns import Notice, NoticeKind
@@ -28,6 +29,43 @@ log = structlog.get_logger(__name__)
 _LOOK = 1.0  # seconds
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Matter:
+    """What people are told once it has lasted for `after` seconds, and once it is over."""
+
+    mark: str  # after a camera's name in the ledger
+    since: Callable[[Mapping[str, float], Mapping[str, Health], float], dict[str, float]]
+    over: Callable[[Health], bool]
+    after: float
+    begun: str  # texts, with {camera} and {why}
+    ended: str
+
+
+def _lost(after: float) -> _Matter:
+    return _Matter(
+        mark="",
+        since=lost_since,
+        over=lambda state: state.delivering,
+        after=after,
+        begun="Camera {camera} is lost\n\nIt gives no pictures: {why}. Nothing can be recorded there until it is back;"
+        " edged goes on trying to reach it. Look at its power and its network.",
+        ended="Camera {camera} is back\n\nIt delivers pictures again and is being recorded.",
+    )
+
+
+def _blind(after: float) -> _Matter:
+    return _Matter(
+        mark=" blind",  # no name of a camera has a space
+        since=blind_since,
+        over=lambda state: not state.signs,
+        after=after,
+        begun="Camera {camera} sees nothing of use\n\nIts pictures come and are recorded, but {why}. Look at its lens,"
+        " the light and where it points.",
+        ended="Camera {camera} sees again\n\nIts picture is as it was, or its new view has lasted so long that it now"
+        " counts as the usual one.",
+    )
+
+
 def news(
     well: Collection[str], lost: Mapping[str, float], told: Collection[str], *, lost_after: float, now: float
 ) -> dict[str, bool]:
@@ -43,9 +81,9 @@ def news(
 
 
 class Notices:
-    """Watches the cameras' health and enters a notice for each that is lost for long, and for its return.
+    """Watches the cameras' health and enters a notice for each that is lost or blind for long, and for its return.
 
-    Who is known to be lost is kept in `ledger`: a restart tells it no second time, and tells a return in spite of it.
+    What people were told is kept in `ledger`: a restart tells it no second time, and tells a return in spite of it.
     """
 
     def __init__(
@@ -55,15 +93,16 @@ class Notices:
         *,
         health: Callable[[], Mapping[str, Health]],
         lost_after: float,
+        blind_after: float = 0.0,
         people: Sequence[str],
         ledger: Path,
     ) -> None:
         self._outbox = outbox
         self._clock = clock
         self._health = health
-        self._lost_after = lost_after
         self._people = people
-        self._lost: dict[str, float] = {}
+        self._since: dict[str, dict[str, float]] = {}  # by the matter's mark and the camera
+        self._matters = (_lost(lost_after), _blind(blind_after))
         self._ledger = ledger
         self._told: frozenset[str] | None = None  # None before the first look
 
@@ -76,15 +115,23 @@ class Notices:
 
     async def step(self) -> None:
         """Look once, and tell what is new."""
-        told = await asyncio.to_thread(_read, self._ledger) if self._told is None else self._told
+        if self._told is None:
+            self._told = await asyncio.to_thread(_read, self._ledger)
+        for matter in self._matters:
+            self._told = await self._look(matter, self._told)
+
+    async def _look(self, matter: _Matter, told: frozenset[str]) -> frozenset[str]:
+        """Tell the news of one matter; return what people now know."""
         now, health = self._clock.mono(), self._health()
-        self._lost = lost_since(self._lost, health, now)
-        well = health.keys() - self._lost.keys()
-        for camera, back in news(well, self._lost, told, lost_after=self._lost_after, now=now).items():
-            await self._outbox.add_notice(self._notice(health[camera], back=back), self._people)
-            told = told - {camera} if back else told | {camera}
+        since = self._since[matter.mark] = matter.since(self._since.get(matter.mark, {}), health, now)
+        well = [camera for camera, state in health.items() if matter.over(state)]
+        known = {camera for camera in health if camera + matter.mark in told}
+        for camera, back in news(well, since, known, lost_after=matter.after, now=now).items():
+            await self._outbox.add_notice(self._notice(matter, health[camera], back=back), self._people)
+            entry = {camera + matter.mark}
+            told = told - entry if back else told | entry
             await self._keep(told)
-        self._told = told
+        return told
 
     async def _keep(self, told: frozenset[str]) -> None:
         self._told = told
@@ -93,14 +140,9 @@ class Notices:
         except OSError as error:  # at worst a restart tells it again
             log.warning("lost cameras not noted", file=str(self._ledger), reason=error.strerror)
 
-    def _notice(self, state: Health, *, back: bool) -> Notice:
-        since = stamp(self._clock) if back else stamp_at(self._clock, self._lost[state.camera])
-        text = (
-            f"Camera {state.camera} is back\n\nIt delivers pictures again and is being recorded."
-            if back
-            else f"Camera {state.camera} is lost\n\nIt gives no pictures: {state.text}. Nothing can be recorded there"
-            " until it is back; edged goes on trying to reach it. Look at its power and its network."
-        )
+    def _notice(self, matter: _Matter, state: Health, *, back: bool) -> Notice:
+        since = stamp(self._clock) if back else stamp_at(self._clock, self._since[matter.mark][state.camera])
+        text = (matter.ended if back else matter.begun).format(camera=state.camera, why=state.text)
         kind = NoticeKind.CLEAR if back else NoticeKind.SYSTEM
         return Notice(id=secrets.token_hex(16), kind=kind, since=since, text=text, camera=state.camera)
 

@@ -1,4 +1,4 @@
-"""Since when each camera is lost: what both the notices to people and the last resort go by."""
+"""Since when each camera is lost, or sees nothing: what the notices to people and the last resort go by."""
 
 from __future__ import annotations
 
@@ -16,3 +16,9 @@ def lost_since(known: Mapping[str, float], health: Mapping[str, Health], now: fl
     A camera that delivers, or is no longer watched, is not in it: its next outage counts from its own beginning.
     """
     return {name: known.get(name, now) for name, state in health.items() if not state.delivering}
+
+
+def blind_since(known: Mapping[str, float], health: Mapping[str, Health], now: float) -> dict[str, float]:
+    """Return likewise since when each camera that delivers shows nothing of use: dark, covered or moved."""
+    blind = (name for name, state in health.items() if state.delivering and state.signs)
+    return {name: known.get(name, now) for name in blind}

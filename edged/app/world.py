@@ -89,9 +89,15 @@ class World:
         )
         self.eyes = {name: Eye(name, section, around) for name, section in config.cameras.items()}
         self.outward = Outward(config, outbox, clock, health=self.health, space=lambda: self.upkeep.space)
-        people, lost_after = self.destinations.people, config.supervise.camera_lost
+        people = self.destinations.people
         self.notices = Notices(
-            outbox, clock, health=self.health, lost_after=lost_after, people=people, ledger=spool.root / "lost.json"
+            outbox,
+            clock,
+            health=self.health,
+            lost_after=config.supervise.camera_lost,
+            blind_after=config.supervise.camera_blind,
+            people=people,
+            ledger=spool.root / "lost.json",
         )
         self.presence = Presence(
             outbox,

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import zlib
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edged.capture.view import USUAL
 from edged.model import Sign
 
 if TYPE_CHECKING:
     from edged.capture.settings import HealthSettings
+    from edged.capture.view import View, ViewWatch
     from edged.model import Frame, Packet
 
 _KEY_FRAME = 90.0  # seconds to wait for the first while packets come: smart codecs send one a minute
+_RECURRING = 32  # contents that are remembered: an encoder makes a handful of one frozen picture, the same in each GOP
 _BRIGHT = 99.5  # percentile: a lamp post alone does not make a night picture bright, sensor noise even less
 
 
@@ -29,9 +33,10 @@ class Vitals:
     frame: float | None = None  # the newest frame arrived
     packet: float | None = None  # the newest packet was handed to the recorder
     first: float | None = None  # the first frame arrived
-    changed: float | None = None  # a frame differed from the one before
+    changed: float | None = None  # a frame differed from those before
     changes: int = 0  # how often that was so
     bright: float | None = None  # a frame was not dark
+    view: View = USUAL
     frame_taken: float | None = None  # when the newest frame was taken
     packet_taken: float | None = None  # likewise
     error: str = ""  # the exception that ended it
@@ -39,8 +44,11 @@ class Vitals:
 
 
 def delivers(vitals: Vitals, *, was_frozen: bool) -> bool:
-    """Return whether pictures come and are recorded; after a frozen picture, only when they change again."""
-    return vitals.frame is not None and vitals.packet is not None and vitals.changes > int(was_frozen)
+    """Return whether pictures come and are recorded; after a frozen picture, only when they really change again.
+
+    An encoder that starts anew makes several contents of a picture that is still the same, so a few prove nothing.
+    """
+    return vitals.frame is not None and vitals.packet is not None and vitals.changes > _RECURRING * was_frozen
 
 
 def last_good(vitals: Vitals, signs: frozenset[Sign] = frozenset()) -> float | None:
@@ -102,14 +110,20 @@ def _look(vitals: Vitals, settings: HealthSettings, *, sensor: bool, now: float)
     frozen = now - (vitals.changed if vitals.changed is not None else vitals.opened)
     if sensor and 0 < settings.frozen < frozen:
         return {Sign.FROZEN: f"the picture has been frozen for {frozen:.0f} s"}
+    other = now - vitals.view.since if vitals.view.since is not None else 0.0
+    if sensor and 0 < settings.covered < other:
+        if vitals.view.flat:
+            return {Sign.COVERED: f"the camera has been covered for {other:.0f} s"}
+        return {Sign.MOVED: f"the camera has looked elsewhere for {other:.0f} s"}
     return {}
 
 
 class Observer:
     """Keeps the vitals of one opening: told of each packet and frame by the camera's thread, read by the loop."""
 
-    def __init__(self, settings: HealthSettings, opened: float) -> None:
+    def __init__(self, settings: HealthSettings, opened: float, view: ViewWatch) -> None:
         self._settings = settings
+        self._view = view
         self._opened = opened
         self._frame: float | None = None
         self._packet: float | None = None
@@ -119,7 +133,7 @@ class Observer:
         self._changed: float | None = None
         self._changes = 0
         self._bright: float | None = None
-        self._content: int | None = None
+        self._contents: deque[int] = deque(maxlen=_RECURRING)
         self.error = ""
         self.ended = False
 
@@ -128,13 +142,15 @@ class Observer:
         self._packet, self._packet_taken = now, min(now, packet.mono)
 
     def frame(self, frame: Frame, now: float) -> None:
-        """Note a frame, whether it differs from the one before and whether it is dark."""
+        """Note a frame: whether it differs from those before, whether it is dark, and what it looks at."""
         content = zlib.crc32(np.ascontiguousarray(frame.luma).data)
-        if content != self._content:
-            self._content, self._changed = content, now
+        if content not in self._contents:
+            self._contents.append(content)
+            self._changed = now
             self._changes += 1
         if np.percentile(frame.luma[::4, ::4], _BRIGHT) > self._settings.dark_level:
             self._bright = now
+            self._view.see(frame.luma, now)
         self._frame, self._frame_taken = now, min(now, frame.mono)
         self._first = now if self._first is None else self._first
 
@@ -150,6 +166,7 @@ class Observer:
             changed=self._changed,
             changes=self._changes,
             bright=self._bright,
+            view=self._view.view,
             error=self.error,
             ended=self.ended,
         )

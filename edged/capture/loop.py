@@ -14,7 +14,8 @@ from edged.capture.gaps import GapBook
 from edged.capture.health import back_since, delivers, hopeless, judge, last_good
 from edged.capture.ladder import STEADY, Action, rung
 from edged.capture.reader import Reader
-from edged.model import Health, Sign
+from edged.capture.view import ViewWatch
+from edged.model import BLIND, Health, Sign
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -64,6 +65,7 @@ class CaptureLoop:
         self._nudge = asyncio.Event()
         self._failures = 0
         self._was_frozen = False
+        self._view = ViewWatch()  # over all openings: who turns a camera may well pull its cable, too
         # when to open next; when the last good picture was taken; when recovery last did something
         self._open_at = self._good = self._acted = clock.mono()
         self._steady_from: float | None = None
@@ -119,7 +121,7 @@ class CaptureLoop:
         signs, text = judge(vitals, self._settings.health, sensor=self._settings.has_sensor, now=now)
         if Sign.ENDED in signs and self._settings.ends:
             self._finish(signs, text, now)
-        elif signs - {Sign.DARK}:
+        elif signs - BLIND:
             self._ill(vitals, signs, text, now)
         elif delivers(vitals, was_frozen=self._was_frozen):
             self._well(vitals, signs, text, now)
@@ -135,6 +137,7 @@ class CaptureLoop:
             on_frame=self._take,
             on_end=self._nudge.set,
             waits=self._settings.speed == "full",
+            view=self._view,
         )
         self._reader.start()
 
@@ -157,6 +160,10 @@ class CaptureLoop:
         if now - self._steady_from >= STEADY:
             self._failures = 0
         self._was_frozen = False
+        if signs != self.health.signs & BLIND:
+            log.warning("camera sees nothing", camera=self._name, reason=text) if signs else log.info(
+                "camera sees again", camera=self._name
+            )
         self._good = last_good(vitals, signs) or now
         self._show(signs, text, now)
 

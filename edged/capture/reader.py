@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edged.capture.camera import Camera
     from edged.capture.health import Vitals
     from edged.capture.settings import HealthSettings
+    from edged.capture.view import ViewWatch
     from edged.model import Frame
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,7 @@ class Reader:
         on_frame: Callable[[Frame], Awaitable[None]],
         on_end: Callable[[], None],
         waits: bool,
+        view: ViewWatch,
     ) -> None:
         self._camera = camera
         self._clock = clock
@@ -56,7 +58,7 @@ class Reader:
         self._on_end = on_end
         self._waits = waits
         self._loop = asyncio.get_running_loop()
-        self._observer = Observer(settings, clock.mono())
+        self._observer = Observer(settings, clock.mono(), view)
         self._lock = threading.Lock()
         self._abandoned = False
         self._thread = threading.Thread(target=self._run, name=f"camera {name}", daemon=True)

@@ -25,6 +25,9 @@ class HealthSettings:
     frozen: Duration = Duration(60)  # identical pictures for so long, from a sensor; "0s" switches it off
     dark: Duration = Duration(30)  # nothing brighter than `dark_level` for so long
     dark_level: int = 32  # of 255; black is 16 in most video
+    covered: Duration = Duration(
+        30
+    )  # another view than was learnt, or nothing of it, for so long; "0s" switches it off
 
     def __post_init__(self) -> None:
         """Refuse figures that contradict each other; ValueError names the key."""

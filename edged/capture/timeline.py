@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from edged.base.clock import Clock
 
+_BEHIND = 10.0  # seconds: so late is no picture, its clock goes too slowly; a network that stalls that long is left
 _DRIFT = 0.002  # how fast the offset may grow, in seconds a second: twenty times the worst of quartz
 
 
@@ -44,7 +45,7 @@ class LiveTimeline:
         """Note an arrival and return when the picture was taken."""
         now = self._clock.mono()
         seen = now - shown
-        if self._last is None:
+        if self._last is None or seen - self._offset > _BEHIND:
             self._offset = seen
         else:
             self._offset = min(seen, self._offset + (now - self._last) * _DRIFT)

@@ -91,6 +91,10 @@ def _whole(view: View, report: Report) -> Iterator[Metric]:
 def _cameras(cameras: tuple[CameraView, ...]) -> Iterator[Metric]:
     delivering = ((c.name, float(c.health is not None and c.health.delivering)) for c in cameras)
     yield _labelled("camera_delivering", "1 while the camera gives pictures.", "camera", delivering)
+    seeing = ((c.name, float(c.health is not None and not c.health.signs)) for c in cameras)
+    yield _labelled(
+        "camera_seeing", "1 while its pictures show something: not dark, covered or moved.", "camera", seeing
+    )
     ages = ((c.name, c.picture_age) for c in cameras if c.picture_age is not None)
     yield _labelled("camera_picture_age_seconds", "Age of the newest picture.", "camera", ages)
     rungs = ((c.name, float(c.health.rung)) for c in cameras if c.health is not None)

@@ -33,6 +33,7 @@ class SuperviseSettings:
     lag: Duration = Duration(2.0)  # lag of the event loop that is no longer healthy
     camera: Duration = Duration(120.0)  # without a picture and without a recovery step
     camera_lost: Duration = Duration(60.0)  # without pictures before people are told by mail; "0s": never
+    camera_blind: Duration = Duration(600.0)  # likewise dark, covered or moved
     backlog_age: Duration = Duration(86400.0)  # oldest unsent thing before /health says degraded
 
     def __post_init__(self) -> None:

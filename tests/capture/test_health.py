@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edged.base.config import Duration
 from edged.capture.health import Observer, Vitals, back_since, delivers, hopeless, judge, last_good
 from edged.capture.settings import HealthSettings
+from edged.capture.view import USUAL, View, ViewWatch
 from edged.model import Frame, Sign
 from tests.capture.clips import PACKET
 
@@ -24,6 +25,7 @@ def vitals(
     packet: float | None = 0.1,
     changed: float | None = 0.1,
     bright: float | None = 0.1,
+    view: View = USUAL,
     error: str = "",
     ended: bool = False,
 ) -> Vitals:
@@ -40,6 +42,7 @@ def vitals(
         packet_taken=at(packet),
         changed=at(changed),
         bright=at(bright),
+        view=view,
         error=error,
         ended=ended,
     )
@@ -63,6 +66,10 @@ def vitals(
         (vitals(bright=31.0), {Sign.DARK}, "the picture has been dark for 31 s"),
         (vitals(bright=None), {Sign.DARK}, "the picture has been dark for 500 s"),
         (vitals(bright=70.0, changed=70.0), {Sign.DARK}, "the picture has been dark for 70 s"),
+        (vitals(view=View(since=NOW - 29)), set(), ""),
+        (vitals(view=View(since=NOW - 31)), {Sign.MOVED}, "the camera has looked elsewhere for 31 s"),
+        (vitals(view=View(since=NOW - 31, flat=True)), {Sign.COVERED}, "the camera has been covered for 31 s"),
+        (vitals(view=View(since=NOW - 99), bright=31.0), {Sign.DARK}, "the picture has been dark for 31 s"),
         (vitals(error="no route to host"), {Sign.EXCEPTION}, "no route to host"),
         (vitals(ended=True), {Sign.ENDED}, "the stream has ended"),
     ],
@@ -76,6 +83,9 @@ def test_a_drawn_picture_may_stand_still() -> None:
     """Without a sensor identical pictures mean nothing; nor with the sign switched off."""
     assert judge(vitals(changed=900.0), FIGURES, sensor=False, now=NOW) == (frozenset(), "")
     assert judge(vitals(changed=900.0), HealthSettings(frozen=Duration(0)), sensor=True, now=NOW) == (frozenset(), "")
+    other = vitals(view=View(since=NOW - 900, flat=True))
+    assert judge(other, FIGURES, sensor=False, now=NOW) == (frozenset(), "")
+    assert judge(other, HealthSettings(covered=Duration(0)), sensor=True, now=NOW) == (frozenset(), "")
 
 
 @pytest.mark.parametrize(
@@ -115,11 +125,11 @@ def test_an_outage_ends_with_the_first_picture_after_it() -> None:
 
 
 def test_after_a_frozen_picture_only_a_change_counts() -> None:
-    """The first picture of a new opening may be the frozen one again."""
-    same = Vitals(opened=0.0, first=1.0, frame=2.0, packet=2.0, changes=1)
+    """The first pictures of a new opening may be the frozen one again, as an encoder makes it that has just begun."""
+    same = Vitals(opened=0.0, first=1.0, frame=2.0, packet=2.0, changes=16)
     assert delivers(same, was_frozen=False)
     assert not delivers(same, was_frozen=True)
-    assert delivers(Vitals(opened=0.0, first=1.0, frame=2.0, packet=2.0, changes=2), was_frozen=True)
+    assert delivers(Vitals(opened=0.0, first=1.0, frame=2.0, packet=2.0, changes=33), was_frozen=True)
     assert not delivers(Vitals(opened=0.0, first=1.0, frame=2.0), was_frozen=False)
 
 
@@ -149,9 +159,19 @@ def frame(luma: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> Frame:
     return Frame(camera="cam", epoch=1, pts=0, mono=0.0, luma=luma)
 
 
+def test_what_an_encoder_makes_of_a_frozen_picture_is_no_change() -> None:
+    """Each group of pictures has the same few contents as the one before: only the first time they are new."""
+    observer = Observer(FIGURES, 0.0, ViewWatch())
+    for second in range(20):
+        for number in range(5):
+            observer.frame(frame(np.full((120, 160), 90 + number, np.uint8)), second + number / 5)
+    seen = observer.vitals()
+    assert (seen.changes, seen.changed) == (5, 0.8)
+
+
 def test_the_observer_tells_change_and_light() -> None:
     """A repeated picture is no change, a black one is not bright, nor does one lamp make it so."""
-    observer = Observer(FIGURES, 0.0)
+    observer = Observer(FIGURES, 0.0, ViewWatch())
     lit = np.full((120, 160), 90, np.uint8)
     black = np.full((120, 160), 17, np.uint8)
     lamp = black.copy()

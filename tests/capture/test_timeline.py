@@ -51,6 +51,15 @@ def test_a_cameras_slow_clock_is_followed() -> None:
     assert clock.now - mono < 0.05
 
 
+def test_pictures_of_a_clock_that_hardly_goes_are_dated_by_their_arrival() -> None:
+    """A picture a second, each said to be a tenth of a second after the one before: none is dated long ago."""
+    clock = StepClock()
+    timeline = LiveTimeline(clock)
+    for second in range(60):
+        clock.now = 1000.0 + second
+        assert clock.now - timeline.arrive(second / 10, second / 10) <= 10.0
+
+
 @pytest.mark.parametrize(("paced", "slept"), [(True, [0.1, 0.1]), (False, [])])
 def test_a_file_is_paced_by_its_decoding_times(paced: bool, slept: list[float]) -> None:
     """At real speed each packet waits until it is to be decoded, at full speed none does; both are dated alike."""

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 _CYCLES = 6  # of breaking in a round
 _ROUNDS = 4  # with the same folders
-_SILENCE, _FROZEN, _LOST = 2.0, 5.0, 4.0  # seconds, as configured below
+_SILENCE, _FROZEN, _LOST = 3.0, 6.0, 5.0  # seconds, as configured below
 _WALKS = 10.0  # seconds between two walks past the camera that is left alone: what comes oftener counts as foliage
 _OUTAGES: tuple[Fault, ...] = ("hang", "refuse", "end", "garbage", "sound", "frozen")
 _STRANGE: tuple[Fault, ...] = ("black", "covered", "damage", "slow", "jumping", "standing", "returning")
-_BACK = 90.0  # seconds: the ladder waits for a minute at most
+_SHORT = 0.3  # how often, of 1.0, a fault lasts a second alone
+_BACK = 150.0  # seconds: the ladder waits for a minute at most
 _STEADY = 3.0  # seconds of good pictures, before the next thing breaks
 _THREADS = 4  # more than there were: one that is on its way out for each camera that was broken
 _now = SystemClock().mono
@@ -47,6 +48,7 @@ class _World:
     starts: int = 0
     threads: int = 0
     findings: list[Finding] = field(default_factory=list)
+    unsure: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def note(self, kind: Any, text: str) -> None:
         """Take a finding."""
@@ -83,12 +85,10 @@ def _table(feeders: dict[str, Feeder]) -> dict[str, Any]:
     bad = {
         name: {
             "url": feeder.url,
-            "open_timeout": "2s",
-            "read_timeout": "1s",
             "health": {
                 "silence": f"{_SILENCE:g}s",
-                "stuck": "3s",
-                "first_picture": "6s",
+                "stuck": "6s",
+                "first_picture": "10s",
                 "frozen": f"{_FROZEN:g}s",
                 "dark": "4s",
             },
@@ -113,16 +113,20 @@ async def _begin(world: _World) -> None:
 
 async def _break(world: _World) -> None:
     """One cycle: some cameras break, in one way each, are mended one after the other, and come back."""
-    rng = world.run.rng
+    rng, began = world.run.rng, _now()
     broken = {name: _fault(rng) for name in rng.sample(sorted(world.feeders), rng.choice((1, 1, 2, 3)))}
     for name, fault in broken.items():
         _apply(world.feeders[name], fault, rng)
-    for name in broken:
-        await asyncio.sleep(rng.uniform(0.2, 1.5) if rng.random() < 0.3 else rng.uniform(3.0, 9.0))  # noqa: PLR2004
+    healed = {}
+    for name, fault in broken.items():
+        await asyncio.sleep(rng.uniform(0.2, 1.5) if rng.random() < _SHORT else rng.uniform(5.0, 14.0))
         world.feeders[name].fault = ""
-        healed = _now()
+        healed[name] = _now()
+        if fault == "damage":
+            world.unsure.setdefault(name, []).append((began - 1.0, healed[name] + _STEADY))
+    for name, since in healed.items():
         await _shown(world, (name,))
-        world.run.recovered(max(0.0, world.feeders[name].runs[-1].start - healed))
+        world.run.recovered(max(0.0, world.feeders[name].runs[-1].start - since))
     world.run.note(", ".join(f"{name} {fault}" for name, fault in broken.items()))
     await asyncio.sleep(1.0)
 
@@ -185,7 +189,14 @@ async def _round(world: _World, *, again: bool) -> None:
 def _compare(world: _World, until: float) -> None:
     there = device.look(world.rig.device_state)
     for name, feeder in world.feeders.items():
-        shown = pictures.Shown(camera=name, runs=feeder.runs, since=world.since, until=until, silence=_SILENCE)
+        shown = pictures.Shown(
+            camera=name,
+            runs=feeder.runs,
+            since=world.since,
+            until=until,
+            silence=_SILENCE,
+            unsure=world.unsure.get(name, ()),
+        )
         world.run.obliged(len(shown.outages()))
         world.findings += pictures.gaps(shown, there.gaps)
         world.findings += pictures.told(name, there.notices, 0)

@@ -25,7 +25,7 @@ class Shown:
     """What one camera showed over one life of the device; judged is what lies between `since` and `until`.
 
     The device may take `silence` for no outage yet. It may have missed a run that was over before it had opened the
-    camera: of those shorter than `short` either is right.
+    camera: of those shorter than `short` either is right, and so it is of what touches a time in `unsure`.
     """
 
     camera: str
@@ -33,6 +33,7 @@ class Shown:
     since: float
     until: float
     silence: float
+    unsure: Sequence[tuple[float, float]] = ()
     short: float = 3.0
 
     def holes(self) -> list[tuple[float, float]]:
@@ -47,7 +48,12 @@ class Shown:
 
     def outages(self) -> list[tuple[float, float]]:
         """Return those that must stand in the ledger."""
-        return [(start, end) for start, end in self.holes() if end - start > self.silence + SLACK]
+        long = [(start, end) for start, end in self.holes() if end - start > self.silence + SLACK]
+        return [(start, end) for start, end in long if not self.is_unsure(start, end)]
+
+    def is_unsure(self, start: float, end: float) -> bool:
+        """Return whether the time touches one of which nobody can say what was seen."""
+        return any(since < end and start < until for since, until in self.unsure)
 
 
 def gaps(shown: Shown, rows: Iterable[dict[str, Any]]) -> Iterator[Finding]:
@@ -68,7 +74,7 @@ def gaps(shown: Shown, rows: Iterable[dict[str, Any]]) -> Iterator[Finding]:
     for start, end, why in entered:
         seen = [(run.start + SLACK, run.end - SLACK) for run in shown.runs if run.end - run.start > shown.short]
         wrong = _common((start, end), [(a, b, "") for a, b in seen if b > a])
-        if wrong > 0.01:  # noqa: PLR2004 -- rounding
+        if wrong > 0.01 and not shown.is_unsure(start, end):  # noqa: PLR2004 -- rounding
             text = (
                 f"the ledger has {end - start:.2f} s without {shown.camera} ({why}), which showed {wrong:.2f} s of it"
             )

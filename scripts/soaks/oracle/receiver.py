@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import av.error
 from scripts.soaks.oracle.places import digest, files_below, opened, rows, sound
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 Row = dict[str, Any]
@@ -70,12 +72,19 @@ def _content(path: Path, video: bool, known: dict[str, Content]) -> Content:
     return Content(sha256=sha256, seconds=played(path) if video else 0.0)
 
 
+def _frames(container: Any) -> Iterator[Any]:
+    """Yield what can be decoded; players pass over a picture that the camera itself sent damaged."""
+    for packet in container.demux(video=0):
+        with contextlib.suppress(av.error.InvalidDataError):
+            yield from packet.decode()
+
+
 def played(path: Path) -> float:
     """Return how many seconds of a video can be decoded from its beginning; 0.0 when it can't be played at all."""
     end = 0.0
     try:
         with av.open(str(path)) as container:
-            for frame in container.decode(video=0):
+            for frame in _frames(container):
                 start = float(frame.pts * frame.time_base) if frame.pts is not None and frame.time_base else end
                 end = max(end, start + float((frame.duration or 0) * (frame.time_base or 0)))
     except (av.error.FFmpegError, IndexError):
