@@ -252,6 +252,38 @@ async def test_a_camera_that_is_no_longer_there(outbox: Outbox, clock: HandClock
     assert sorted(await gaps(outbox), key=str) == [("door", last, None, ENDED), ("yard", last, started, ENDED)]
 
 
+async def test_a_camera_that_was_taken_out_is_not_missed(outbox: Outbox, clock: HandClock, state_dir: Path) -> None:
+    """The last run saw two cameras, this one has one of them."""
+    life = Life(outbox, clock, state_dir, "door", "yard")
+    await life.start()
+    life.well("door")
+    life.well("yard")
+    await life.see()
+    await Life(outbox, clock, state_dir, "door").start()
+    assert [camera for camera, *_ in await gaps(outbox)] == ["door"]
+
+
+async def test_all_that_a_crash_left_open_ends_with_the_first_picture(
+    outbox: Outbox, clock: HandClock, state_dir: Path
+) -> None:
+    """An outage of the camera and the time since an earlier crash were both open when the next one came."""
+    life = Life(outbox, clock, state_dir)
+    await life.start()
+    life.well()
+    await life.see()
+    started = clock.mono()
+    for reason in ("hangs", "frozen"):
+        start = Stamp(wall=clock.wall(), mono=started, boot=clock.boot(), synced=True)
+        await outbox.open_gap(Gap(camera="door", start=start, end=None, reason=reason))
+    clock.at += 10.0
+    again = Life(outbox, clock, state_dir)
+    await again.start()
+    again.well()
+    first = clock.mono()
+    await again.see()
+    assert await gaps(outbox) == [("door", started, first, "hangs"), ("door", started, first, "frozen")]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"cameras": {"door": 7}}', b"\xff"])
 async def test_a_torn_note_enters_nothing(outbox: Outbox, clock: HandClock, state_dir: Path, content: bytes) -> None:
     """A gap that nobody knows the beginning of would be a wrong one; the older note on the disk is asked next."""
