@@ -115,6 +115,9 @@ async def _end(rig: Rig, how: str, rng: Random) -> None:
     match how:
         case "kill device":
             device.kill()
+            for _ in range(rng.choice((0, 0, 1, 3))):  # again, while it starts
+                await asyncio.sleep(rng.uniform(0.0, 2.0))
+                device.kill()
         case "kill receiver":
             receiver.kill()
         case "kill both":
