@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from edged.base.errors import FileLostError, NoAnswerError
+from edged.outbox.spool import digest_of
+from edged.push.body import OutrankedError
 from edged.push.errand import Errand
 from edged.push.manifests import manifest_for
 
@@ -51,4 +53,21 @@ class Uploader:
         except FileLostError as error:
             if await asyncio.to_thread(self._outbox.place.gone):  # no file is lost that is only out of reach
                 raise NoAnswerError(f"the disk at {self._outbox.root} is not mounted any more") from error
+            if not await asyncio.to_thread(_is_lost, delivery):
+                raise OutrankedError(f"{error}; it is tried again") from error
             raise
+
+
+def _is_lost(delivery: Delivery) -> bool:
+    """Return whether a delivery's file is missing, or not what was recorded: only what is certain is given up.
+
+    A disk that fails to read, a process without a free descriptor: what then can't be read may be read later.
+    """
+    if delivery.path is None:
+        return True
+    try:
+        return digest_of(delivery.path) != (delivery.size, delivery.sha256)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
