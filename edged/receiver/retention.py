@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
+
+from edged.base.clock import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_STEP = 3600.0  # seconds by which a clock may be set forward without its being doubted
+_DOUBT = 86400.0  # seconds that a person has to set it right
 _AT_ONCE = 200  # files looked at in one go
 
 
@@ -45,6 +50,8 @@ class RetentionLoop:
         self._uploads = uploads
         self._settings = settings
         self._clock = clock
+        self._steps = Steps(clock)
+        self._ages_from = clock.mono()
 
     async def run(self) -> None:
         """Sweep, again and again."""
@@ -55,14 +62,25 @@ class RetentionLoop:
 
     async def step(self) -> bool:
         """Delete one batch of what must go; False if nothing had to."""
-        expired = await self._uploads.expire()
-        if self._settings.age is None and self._settings.quota is None:
+        ages = self._ages_hold()
+        expired = await self._uploads.expire() if ages else 0
+        settings = self._settings if ages else replace(self._settings, age=None)
+        if settings.age is None and settings.quota is None:
             return False
         now = self._clock.wall()
         oldest = await self._store.oldest(now, _AT_ONCE)
-        gone = doomed(oldest, self._settings, now=now, stored=await self._store.stored_bytes())
+        gone = doomed(oldest, settings, now=now, stored=await self._store.stored_bytes())
         for file in gone:
             await self._uploads.drop(file)
         if gone or expired:
             log.info("storage swept", files=len(gone), bytes=sum(file.size for file in gone), uploads=expired)
         return bool(gone)
+
+    def _ages_hold(self) -> bool:
+        """Return whether ages can be relied on: not for a day after the clock was set forward by much."""
+        step = self._steps.since_last()
+        if step > _STEP:
+            self._ages_from = self._clock.mono() + _DOUBT
+            advice = "nothing is deleted for its age within a day: see that the clock is right"
+            log.error("clock was set forward", by=round(step), advice=advice)
+        return self._clock.mono() >= self._ages_from
