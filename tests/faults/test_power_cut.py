@@ -151,15 +151,13 @@ async def test_a_card_that_lost_commits_is_told_of_at_both_ends(tmp_path: Path) 
     """An older state directory comes back, as from a card that lied about flushing: device and receiver both say so."""
     often = BUSY | {"push": {"heartbeat": "1s"}}
     async with open_rig(tmp_path, device_table=often) as rig:
-        await rig.receiver.start()
-        await rig.device.start()
+        await rig.start()
         await rig.device.stop()
         older = tmp_path / "older"
         shutil.copytree(rig.device_state, older)
         await rig.device.start()
         await happens(rig.device, "incident opened")
-        # the receiver has heard of that incident once a heartbeat that was composed after it is answered
-        await rig.device.until(lambda: heard(rig.receiver_state) > 0)
+        await rig.device.until(lambda: heard(rig.receiver_state) > committed(older))
         await rig.device.stop(signal.SIGKILL)
         shutil.rmtree(rig.device_state)
         older.rename(rig.device_state)
@@ -169,6 +167,13 @@ async def test_a_card_that_lost_commits_is_told_of_at_both_ends(tmp_path: Path) 
 
 
 def heard(state: Path) -> int:
-    """Return the highest sequence that the receiver ever heard of."""
+    """Return the highest sequence that the receiver in `state` ever heard of."""
     with contextlib.closing(sqlite3.connect(state / "receiver.db")) as database:
         return int(database.execute("SELECT max(sequence) FROM device").fetchone()[0])
+
+
+def committed(state: Path) -> int:
+    """Return the sequence of the outbox in `state`."""
+    with contextlib.closing(sqlite3.connect(state / "outbox.db")) as database:
+        rows = database.execute("SELECT max(seq) FROM incidents UNION ALL SELECT max(id) FROM deliveries")
+        return sum(number or 0 for (number,) in rows)
