@@ -200,12 +200,15 @@ async def _salvaged(state: Path) -> None:
         await outbox.close()
 
 
-def main(seed: int, count: int, folder: Path) -> None:
+def main(
+    seed: int,
+    count: int,
+    folder: Path,
+    readers_of: Callable[[Bench], Sequence[Callable[[], None]]] = Bench.readers,
+) -> None:
     """Read `count` inputs."""
-    logging.disable()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     bench = Bench(Random(seed), folder)
-    readers = bench.readers()
+    readers = readers_of(bench)
     for number in range(count):
         read = bench.rng.choice(readers)
         began, wrong = time.monotonic(), ""
@@ -222,4 +225,6 @@ def main(seed: int, count: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

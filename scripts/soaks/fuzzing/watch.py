@@ -91,7 +91,7 @@ def unanswered(name: str, sent: bytes) -> Finding:
 
 def misread(seed: str, lines: Sequence[str]) -> list[Finding]:
     """Return what the process that reads files told: inputs that a reader did not take, and its own end or size."""
-    told = [json.loads(line) for line in lines]
+    told = [json.loads(line) for line in lines if line.startswith("{")]  # libraries may speak, too
     found = [
         _finding("corrupt", f"{each['reader']}: {each['wrong'][:80]}", f"seed {seed}: {each}")
         for each in told
