@@ -289,6 +289,16 @@ def test_it_is_silent_when_all_is_well(world: World) -> None:
     assert world.judge() == []
 
 
+def test_what_was_entered_again_may_be_told_by_number_in_any_mail(world: World) -> None:
+    """The notice of what was recovered may go out in a digest; without that mail nobody was told."""
+    world.here("INSERT INTO notices SELECT 'n', 'recovered', '', NULL, '', '[]', 1, 0, 0, id, 1 FROM boots LIMIT 1")
+    world.here("UPDATE deliveries SET subject = 'n', incident = NULL WHERE kind = 'alert'")
+    world.mails = [(to, raw.replace(b"X-Edged-Incident: ", b"X-Was: ")) for to, raw in world.mails]
+    assert world.judge() == []
+    del world.mails[0]
+    assert {finding.kind for finding in world.judge()} == {"lost"}
+
+
 def test_an_absence_that_the_ledger_tells_is_no_breach(world: World) -> None:
     """Two gaps that touch cover a minute; what was before a camera's first incident is nobody's promise."""
     ((closed,),) = (row.values() for row in world.here("SELECT closed_wall FROM incidents"))

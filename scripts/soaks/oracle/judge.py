@@ -161,8 +161,9 @@ class _Law:
     def alerts(self) -> Iterator[Finding]:
         """Each recipient was told of each incident that raises an alert, in a mail of its own, a digest or a count."""
         told = {(mail.recipient, incident) for mail in self._mails for incident in mail.incidents}
-        recovered = {mail.recipient for mail in self._mails if mail.kind == "recovered"}
         sent = {(mail.recipient, mail.message_id) for mail in self._mails}
+        again = [notice["id"] for notice in self._device.notices if notice["kind"] == "recovered"]
+        recovered = {_address(row) for notice in again for row in self._of.get(notice, ()) if self._was_sent(row, sent)}
         for row in self._incidents.values():
             for recipient in self._recipients if row["held"] == "" else ():
                 counted = recipient in recovered and row["id"] not in self._of  # entered again: told by number
