@@ -127,7 +127,7 @@ class Outward:
     def _worker(self, lane: Lane, parallel: int, *, away: Callable[[], Collection[str]]) -> LaneWorker:
         return LaneWorker(
             lane,
-            Uploader(self._outbox, self._targets).deliver,
+            Uploader(self._outbox, self._targets, self._clock).deliver,
             outbox=self._outbox,
             transfers=self.transfers,
             settings=self._config.push,
@@ -217,6 +217,7 @@ class Outward:
             uptime=self._clock.mono() - self._started,
             disk_free=space.free if space is not None else 0,
             disk_total=space.total if space is not None else 0,
+            arrived=self.transfers.held,
             cameras=tuple(
                 CameraReport(name=name, well=state.delivering, text=state.text[:200])
                 for name, state in self._health().items()

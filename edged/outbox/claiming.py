@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edged.outbox import deliveries
+from edged.outbox.policy import urgency
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -33,7 +34,7 @@ def claim(
 ) -> Delivery | None:
     """Return the most urgent delivery of `lane` that is due, not busy, and whose destination is not closed."""
     due = (row for row in _heads(connection, lane, busy, closed) if row["due"] <= now)
-    best = min(due, key=lambda row: (row["priority"], row["due"], row["id"]), default=None)
+    best = min(due, key=lambda row: (urgency(row["priority"], now - row["due"]), row["due"], row["id"]), default=None)
     return None if best is None else deliveries.find(connection, root, best["id"])
 
 

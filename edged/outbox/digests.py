@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 _UNTRIED = """
     lane = 'alert' AND state = 'pending' AND carrier IS NULL AND message IS NULL AND sending = 0 AND possibly_sent = 0
 """
+# In the order of the index, so without a sort however many wait: what was never tried is due since it was entered.
+WAITING = f"{rows.DELIVERY} WHERE destination = ? AND {_UNTRIED} ORDER BY priority, due, deliveries.id LIMIT ?"
 
 
 def waiting(connection: Connection, root: Path, destination: str, limit: int) -> tuple[Delivery, ...]:
     """Return up to `limit` alerts to `destination` that were never tried, oldest first."""
-    found = connection.execute(
-        f"{rows.DELIVERY} WHERE destination = ? AND {_UNTRIED} ORDER BY deliveries.id LIMIT ?", (destination, limit)
-    )
+    found = connection.execute(WAITING, (destination, limit))
     return tuple(rows.delivery(connection, root, row) for row in found.fetchall())
 
 

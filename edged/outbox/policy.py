@@ -38,6 +38,7 @@ POLICY = {
     DeliveryKind.DOCUMENT: Handling(lane=Lane.BULK, priority=7),
 }
 DOCUMENT_PRIORITIES = range(5, 10)
+_STEP = 6 * 3600.0  # seconds that a document waits until it counts as more urgent by one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +78,16 @@ class Draft:
     size: int = 0
     due: float = 0.0
     held: bool = False
+
+
+def urgency(priority: int, waited: float) -> int:
+    """Return how urgent a delivery of `priority` is that has been due for `waited` seconds.
+
+    What comes after clips comes up to them while it waits: on a line that never catches up with its clips a document
+    would wait for ever. Nothing ever passes an alert, a snapshot or a preview by waiting.
+    """
+    clip = POLICY[DeliveryKind.CLIP].priority
+    return priority if priority <= clip else max(clip, priority - int(waited / _STEP))
 
 
 def alert_drafts(incident: Incident, destinations: Destinations) -> tuple[Draft, ...]:

@@ -71,6 +71,11 @@ class Transfers:
         """Take a transfer off the board."""
         self._under_way.pop(transfer.delivery.id, None)
 
+    @property
+    def held(self) -> int:
+        """Bytes of what is under way that its destinations hold already."""
+        return sum(transfer.held for transfer in self._under_way.values())
+
     def under_way(self) -> tuple[Transfer, ...]:
         """Return what is under way, in the order it began."""
         return tuple(self._under_way.values())

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from edged.base.errors import FileLostError, NoAnswerError
+from edged.outbox.policy import urgency
 from edged.outbox.spool import digest_of
 from edged.push.body import OutrankedError
 from edged.push.errand import Errand
@@ -14,6 +15,7 @@ from edged.push.manifests import manifest_for
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from edged.base.clock import Clock
     from edged.model import Delivery
     from edged.outbox.store import Outbox
     from edged.push.errand import Target
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
 class Uploader:
     """Carries deliveries to `targets`, by the names of their destinations."""
 
-    def __init__(self, outbox: Outbox, targets: Mapping[str, Target]) -> None:
+    def __init__(self, outbox: Outbox, targets: Mapping[str, Target], clock: Clock) -> None:
         self._outbox = outbox
         self._targets = targets
+        self._clock = clock
 
     async def deliver(self, delivery: Delivery, transfer: Transfer) -> Receipt:
         """Deliver one file; DeliveryError says why not."""
@@ -42,7 +45,7 @@ class Uploader:
         errand = Errand(
             path=delivery.path,
             manifest=await manifest_for(self._outbox, delivery),
-            urgency=delivery.priority,
+            urgency=urgency(delivery.priority, self._clock.mono() - delivery.due),
             upload_url=delivery.upload_url,
             created=created,
             progress=transfer.progress,

@@ -91,7 +91,7 @@ async def device_at(port: int, key: str, folder: Path) -> AsyncIterator[Device]:
         transfers = Transfers()
         worker = LaneWorker(
             Lane.BULK,
-            Uploader(outbox, {"receiver": bench.target}).deliver,
+            Uploader(outbox, {"receiver": bench.target}, clock).deliver,
             outbox=outbox,
             transfers=transfers,
             settings=_QUICK,
