@@ -1,7 +1,7 @@
 """A database's copy beside it: taken while it is in use, given back when the database itself is lost or damaged.
 
 SQLite's own check sees damage to the file's structure, and what contradicts an index or a CHECK. A flipped bit inside a
-value it can't see: so whoever opens a database also gives a `check` that reads every row as it will be read later.
+value it can't see: so a schema comes with a `check` that reads every row as it will be read later.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import contextlib
 import os
 import shutil
 import sqlite3
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from edged.base.db import open_database
@@ -19,7 +21,7 @@ from edged.base.errors import CorruptDatabaseError, EdgedError
 from edged.base.lock import lockers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from edged.base.db import Database
@@ -27,26 +29,32 @@ if TYPE_CHECKING:
 _BESIDE = ("", "-wal", "-shm", "-journal")  # a database's files
 
 
-async def open_checked(
-    path: Path, migrations: Sequence[str], check: Callable[[sqlite3.Connection], None], *, checkpoints: bool = True
-) -> Database:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schema:
+    """A schema's versions, each the script that leads to it, and what reads every row of the newest, or raises."""
+
+    steps: tuple[str, ...]
+    check: Callable[[sqlite3.Connection], None]
+
+
+async def open_checked(path: Path, schema: Schema) -> Database:
     """Open or create the database at `path` and look it through; raises as `base.db.open_database` does."""
     try:
-        database = await open_database(path, migrations, checkpoints=checkpoints)
+        database = await open_database(path, schema.steps)
     except sqlite3.OperationalError as error:
         if not _is_senseless(error):
             raise
         raise CorruptDatabaseError(f"the database is damaged: {error}") from error
     try:
-        await database.read(lambda connection: look_through(connection, check))
+        await database.read(lambda connection: look_through(connection, schema))
     except BaseException:
         await database.close()
         raise
     return database
 
 
-def look_through(connection: sqlite3.Connection, check: Callable[[sqlite3.Connection], None]) -> None:
-    """Raise CorruptDatabaseError if SQLite finds damage, a row refers to none, or `check` can't read what is there.
+def look_through(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Raise CorruptDatabaseError if SQLite finds damage, the tables are not the schema's, or a row can't be read.
 
     Of the whole check, `integrity_check`, the part that `quick_check` leaves out is what finds a flipped bit in an
     indexed value: the index and its table contradict each other.
@@ -57,12 +65,15 @@ def look_through(connection: sqlite3.Connection, check: Callable[[sqlite3.Connec
     stray = connection.execute("PRAGMA foreign_key_check").fetchone()
     if stray is not None:
         raise CorruptDatabaseError(f"the database is damaged: a row of {stray[0]} refers to none of {stray[2]}")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
     try:
-        check(connection)
+        if version <= len(schema.steps) and _objects(connection) != _made_by(schema.steps[:version]):
+            raise CorruptDatabaseError("its tables are not what edged made")
+        schema.check(connection)
     except (EdgedError, ValueError, TypeError, LookupError, AttributeError, sqlite3.OperationalError) as error:
         if isinstance(error, sqlite3.OperationalError) and not _is_senseless(error):
             raise
-        raise CorruptDatabaseError(f"the database is damaged: a row can't be read: {error}") from error
+        raise CorruptDatabaseError(f"the database is damaged: {error}") from error
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
@@ -85,17 +96,17 @@ async def take_copy(database: Database, target: Path) -> None:
         await asyncio.to_thread(new.unlink, missing_ok=True)  # what a full disk has left of it
 
 
-def is_sound(copy: Path, newest: int, check: Callable[[sqlite3.Connection], None]) -> bool:
-    """Return whether the copy is there, undamaged, and not of a schema beyond `newest`; it is only read. Blocks."""
+def is_sound(copy: Path, schema: Schema) -> bool:
+    """Return whether the copy is there, undamaged, and not of a newer schema; it is only read. Blocks."""
     if not copy.exists() or not copy.stat().st_size:
         return False
     try:
         with contextlib.closing(open_to_read(copy)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            look_through(connection, check)
+            look_through(connection, schema)
     except (sqlite3.Error, UnicodeDecodeError, CorruptDatabaseError):
         return False
-    return 0 < int(version) <= newest
+    return 0 < int(version) <= len(schema.steps)
 
 
 def give_back(copy: Path, path: Path) -> None:
@@ -130,6 +141,19 @@ def is_lost(path: Path) -> bool:
     except (sqlite3.Error, UnicodeDecodeError):
         return False  # damaged or out of reach: opening it tells
     return not objects and not version
+
+
+def _objects(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+    found = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+    return [tuple(row) for row in found]
+
+
+@lru_cache(8)
+def _made_by(steps: tuple[str, ...]) -> list[tuple[str, ...]]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for script in steps:
+            connection.executescript(script)
+        return _objects(connection)
 
 
 @contextlib.asynccontextmanager

@@ -24,8 +24,7 @@ from edged.outbox.findings import (
     judge_kept,
     judge_sidecar,
 )
-from edged.outbox.opening import NEWEST, copy_of
-from edged.outbox.soundness import check_rows
+from edged.outbox.opening import copy_of, schema
 from edged.outbox.spool import SIDECAR, digest_of
 
 if TYPE_CHECKING:
@@ -86,9 +85,9 @@ class Examination:
         try:
             with closing(open_to_read(path)) as connection:
                 (version,) = connection.execute("PRAGMA user_version").fetchone()
-                if version > NEWEST:
+                if version > len(schema().steps):
                     raise NewerSchemaError(f"{path} was written by a newer edged (schema {version}): use that one")
-                look_through(connection, check_rows)
+                look_through(connection, schema())
         except sqlite3.OperationalError:
             raise
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
@@ -207,7 +206,7 @@ class Examination:
             halves = (*root.glob("*.new"), *root.glob("*.new-journal"), *self.spool.documents.glob("*/.partial"))
             yield from map(self._half, sorted(halves))
         copy = copy_of(self.spool.database)
-        if copy.exists() and not is_sound(copy, NEWEST, check_rows):
+        if copy.exists() and not is_sound(copy, schema()):
             yield Finding(kind=Kind.COPY, subject=str(copy), text=f"{self._shown(copy)} is damaged")
         for path in sorted(root.glob("*.corrupt-*[0-9]")):
             self.notes.add(

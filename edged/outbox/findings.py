@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edged.model import DeliveryKind, State
@@ -13,7 +14,6 @@ from edged.wire.receipt import Proof
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from edged.base.clock import Stamp
     from edged.model import Delivery
@@ -183,13 +183,13 @@ def _differences(found: Sidecar, rows: Sidecar) -> Iterator[str]:
 
 
 def _timeless(told: Sidecar) -> Sidecar:
-    """Leave out what a clock that was set later corrects in the rows, and not in the sidecar."""
+    """Leave out what may differ: times, which the rows correct when the clock is set, and directories."""
     incident = told.incident
     closed = None if incident.closed is None else _bare(incident.closed)
     return Sidecar(
         incident=replace(incident, opened=_bare(incident.opened), closed=closed),
-        clips=tuple(replace(clip, start=_bare(clip.start)) for clip in told.clips),
-        snapshots=tuple(replace(one, taken=_bare(one.taken)) for one in told.snapshots),
+        clips=tuple(replace(one, start=_bare(one.start), path=Path(one.path.name)) for one in told.clips),
+        snapshots=tuple(replace(one, taken=_bare(one.taken), path=Path(one.path.name)) for one in told.snapshots),
         receipts=told.receipts,
         alerts=told.alerts,
     )

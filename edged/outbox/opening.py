@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from edged.base.copies import give_back, is_lost, is_sound, open_checked, set_aside
+from edged.base.copies import Schema, give_back, is_lost, is_sound, open_checked, set_aside
 from edged.base.db import examine
 from edged.base.errors import CorruptDatabaseError
 from edged.outbox.soundness import check_rows
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-NEWEST = 1  # schema versions: schema.sql, and migrations once there are some
+
+def schema() -> Schema:
+    """Return the outbox's schema: its first version, and migrations once there are some."""
+    first = resources.files("edged.outbox").joinpath("schema.sql").read_text(encoding="utf-8")
+    return Schema(steps=(first,), check=check_rows)
 
 
 async def open_sound(path: Path, clock: Clock) -> tuple[Database, bool]:
@@ -34,15 +38,14 @@ async def open_sound(path: Path, clock: Clock) -> tuple[Database, bool]:
 
     Then it was lost or damaged, and knows what its copy knew, or nothing. A damaged one is kept under another name.
     """
-    migrations = (resources.files("edged.outbox").joinpath("schema.sql").read_text(encoding="utf-8"),)
     anew = await asyncio.to_thread(is_lost, path) and await _take_copy_back(path)
     try:
-        return await open_checked(path, migrations, check_rows), anew
+        return await open_checked(path, schema()), anew
     except CorruptDatabaseError as error:
         aside = await asyncio.to_thread(set_aside, path, round(clock.wall()))
         log.error("database set aside", error=str(error), path=str(path), aside=str(aside))
     await _take_copy_back(path)
-    return await open_checked(path, migrations, check_rows), True
+    return await open_checked(path, schema()), True
 
 
 def copy_of(path: Path) -> Path:
@@ -52,7 +55,7 @@ def copy_of(path: Path) -> Path:
 
 async def _take_copy_back(path: Path) -> bool:
     copy = copy_of(path)
-    if not await asyncio.to_thread(is_sound, copy, NEWEST, check_rows):
+    if not await asyncio.to_thread(is_sound, copy, schema()):
         return False
     await asyncio.to_thread(give_back, copy, path)
     log.error("database taken back from its copy", path=str(path), copy=str(copy))
@@ -61,4 +64,4 @@ async def _take_copy_back(path: Path) -> bool:
 
 async def examine_outbox(path: Path) -> None:
     """Look at an outbox without changing it; raises as `base.db.examine` does."""
-    await examine(path, newest=NEWEST)
+    await examine(path, newest=len(schema().steps))

@@ -91,11 +91,8 @@ async def refresh(outbox: Outbox, incident: str) -> bool:
 
 
 def _refresh(sidecar: Sidecar) -> bool:
-    files: tuple[Clip | Snapshot, ...] = (*sidecar.clips, *sidecar.snapshots)
-    if not files:
-        return False
-    directory = files[0].path.parent
-    if not directory.is_dir():  # retention has deleted what it described
+    directory = next((one.path.parent for one in sidecar.files if one.path.parent.is_dir()), None)
+    if directory is None:  # retention has deleted what it described
         return False
     write(directory, sidecar)
     return True

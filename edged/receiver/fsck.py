@@ -17,8 +17,7 @@ from edged.base.clock import SystemClock
 from edged.base.copies import is_lost, is_sound, look_through, open_to_read
 from edged.base.errors import CorruptDatabaseError, EdgedError, NewerSchemaError
 from edged.base.lock import hold, is_held
-from edged.receiver.opening import check_rows, open_sound
-from edged.receiver.store import migrations
+from edged.receiver.opening import open_sound, schema
 from edged.receiver.uploads import Uploads
 from edged.receiver.vault import Vault
 
@@ -82,7 +81,7 @@ def examine(vault: Vault) -> Iterator[Finding]:
         remedy = "set it aside, go on from its copy, and enter again what the records tell"
         yield Finding(text=f"{vault.database}: {wrong}", remedy=remedy)
         return
-    if vault.copy.exists() and not is_sound(vault.copy, len(migrations()), check_rows):
+    if vault.copy.exists() and not is_sound(vault.copy, schema()):
         yield Finding(text=f"{vault.copy} is damaged", remedy="remove it; the running receiver takes it anew")
     if is_lost(vault.database):
         return
@@ -135,11 +134,11 @@ def _database_wrong(vault: Vault) -> str:
     try:
         with closing(open_to_read(vault.database)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > len(migrations()):
+            if version > len(schema().steps):
                 raise NewerSchemaError(
                     f"{vault.database} was written by a newer edged (schema {version}): use that one"
                 )
-            look_through(connection, check_rows)
+            look_through(connection, schema())
     except sqlite3.OperationalError:
         raise
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:

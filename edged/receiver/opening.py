@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from edged.base.copies import give_back, is_lost, is_sound, open_checked, set_aside
+from edged.base.copies import Schema, give_back, is_lost, is_sound, open_checked, set_aside
 from edged.base.errors import CorruptDatabaseError, EdgedError
 from edged.receiver.store import Store, migrations
 from edged.wire import heartbeat, manifest
@@ -35,10 +35,15 @@ async def open_sound(vault: Vault, clock: Clock) -> tuple[Store, bool]:
     """
     anew = await asyncio.to_thread(_replace_lost, vault)
     try:
-        return Store(await open_checked(vault.database, migrations(), check_rows)), anew
+        return Store(await open_checked(vault.database, schema())), anew
     except CorruptDatabaseError as error:
         await asyncio.to_thread(_replace_damaged, vault, str(error), round(clock.wall()))
-    return Store(await open_checked(vault.database, migrations(), check_rows)), True
+    return Store(await open_checked(vault.database, schema())), True
+
+
+def schema() -> Schema:
+    """Return the receiver's schema."""
+    return Schema(steps=migrations(), check=check_rows)
 
 
 def check_rows(connection: sqlite3.Connection) -> None:
@@ -54,7 +59,7 @@ def check_rows(connection: sqlite3.Connection) -> None:
 def _replace_lost(vault: Vault) -> bool:
     if not is_lost(vault.database):
         return False
-    if is_sound(vault.copy, len(migrations()), check_rows):
+    if is_sound(vault.copy, schema()):
         give_back(vault.copy, vault.database)
         log.error("database missing, its copy is used", path=str(vault.database))
         return True
@@ -71,7 +76,7 @@ def _replace_lost(vault: Vault) -> bool:
 
 def _replace_damaged(vault: Vault, why: str, now: int) -> None:
     path: Path = vault.database
-    if not is_sound(vault.copy, len(migrations()), check_rows):
+    if not is_sound(vault.copy, schema()):
         raise EdgedError(
             f"{path}: {why}. There is no sound copy of it. Put one there; or move the file away, then the files are"
             " entered again from their records, but devices and logins have to be added anew"

@@ -47,7 +47,7 @@ async def test_many_things_wrong_at_once(template: Path, tmp_path: Path, round_:
         state = tmp_path / f"{seed}" / "state"
         shop = Shop.copied(template, state)
         done = spoil(shop, random.Random(seed))
-        held = {content: path for path, content in shop.files().items()}
+        held = {content: path for path, content in shop.files().items() if content != b"short"}  # that holds no picture
         try:
             found = await look(shop)
             mended = await repair(shop)

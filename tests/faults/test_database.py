@@ -19,11 +19,11 @@ import pytest
 
 from edged.app.fsck import CLEAN, FOUND, fsck
 from edged.base.clock import SystemClock
-from edged.base.copies import is_sound, open_checked
+from edged.base.copies import Schema, is_sound, open_checked
 from edged.base.errors import CorruptDatabaseError, NewerSchemaError
 from edged.model import DeliveryKind, Gap, Loss, State
 from edged.outbox.nouns import Notice, NoticeKind
-from edged.outbox.soundness import check_rows
+from edged.outbox.opening import schema
 from edged.outbox.spool import Spool
 from edged.outbox.store import open_outbox
 from edged.record.salvage import salvage
@@ -240,7 +240,7 @@ async def test_an_older_schema_is_led_to_the_newest(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(f"{OLDER} PRAGMA user_version = 1;")
     for _ in range(2):
-        database = await open_checked(path, (OLDER, *STEPS), _read_notes)
+        database = await open_checked(path, Schema(steps=(OLDER, *STEPS), check=_read_notes))
         rows = await database.read(lambda tx: [tuple(row) for row in tx.execute("SELECT * FROM notes")])
         assert rows == [("kept", "blue")]
         await database.close()
@@ -255,6 +255,17 @@ async def test_an_older_schema_that_is_no_such_is_damage(shop: Shop) -> None:
     async with started(shop) as outbox:
         await require_law(outbox, shop, held, before)
     assert list(shop.state.glob("outbox.db.corrupt-*"))
+
+
+@pytest.mark.parametrize(("told", "flipped"), [(b"seconds ", b"secgnds "), (b"'pending',", b"'pendinf',")])
+async def test_a_schema_with_a_flipped_bit_is_damage(shop: Shop, told: bytes, flipped: bytes) -> None:
+    """A column of another name, a condition that no row can meet: SQLite calls that sound."""
+    content = shop.database.read_bytes()
+    assert told in content
+    shop.database.write_bytes(content.replace(told, flipped, 1))
+    async with started(shop) as outbox:
+        assert outbox.rebuilt
+        assert {one.id for one in await outbox.incidents()} == {INCIDENT, OTHER}
 
 
 async def test_a_schema_that_is_no_text_is_damage(shop: Shop) -> None:
@@ -346,7 +357,7 @@ async def test_a_row_that_can_t_be_read_is_damage_at_the_start(shop: Shop, table
         shop.sql(f"INSERT INTO losses ({columns}) VALUES ('clip', 'x', 1, 'y', 0, 0, 1, 1)")
         change = "reason = x'00'"
     shop.sql(f"UPDATE {table} SET {change}")
-    assert not is_sound(shop.database, 1, check_rows)
+    assert not is_sound(shop.database, schema())
     async with started(shop) as outbox:
         assert outbox.rebuilt
         assert {one.id for one in await outbox.incidents()} == {INCIDENT, OTHER}

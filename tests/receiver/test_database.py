@@ -18,6 +18,7 @@ from edged.receiver import admin
 from edged.receiver.app import serve
 from edged.receiver.copies import CopyLoop
 from edged.wire import receipt
+from tests.faults.flips import flip
 from tests.receiver.client import Device, manifest_of
 
 if TYPE_CHECKING:
@@ -253,3 +254,31 @@ async def test_a_torn_copy_is_taken_anew(config: ReceiverConfig) -> None:
         (config.state / "copy.new").write_bytes(b"\xee" * 5000)
         assert await CopyLoop(serving.world.store.database, config.state / "copy", SystemClock()).step()
     assert not (config.state / "copy.new").exists()
+
+
+async def test_flipped_bits(config: ReceiverConfig, tmp_path: Path) -> None:
+    """Thirty times: it starts with what it holds, or refuses with a word; no content goes, and none is made up."""
+    key = await filled(config)
+    held = blobs(config)
+    served = 0
+    for seed in range(30):
+        state = tmp_path / f"flipped-{seed}"
+        shutil.copytree(config.state, state)
+        rng = random.Random(seed)
+        flip(state / "receiver.db", rng, rng.choice([1, 2, 8, 64]))
+        spoiled = replace(config, state=state)
+        try:
+            async with living(spoiled, key) as (serving, shop):
+                served += 1
+                files = {file.sha256 for file in await serving.world.store.oldest(1e12, 9)}
+                assert files <= held
+                for told, data in ((TOLD, CLIP), (LATER, CLIP[:20_000])):  # proven as it is, or sent again
+                    found = await shop.create(told)
+                    proof = found.headers.get(receipt.HEADER)
+                    given = receipt.from_header(proof) if proof else await shop.upload(data, told)
+                    assert given.sha256 == told.sha256
+        except NewerSchemaError:
+            pass
+        assert blobs(spoiled) == held, seed
+        shutil.rmtree(state)
+    assert served > 25
