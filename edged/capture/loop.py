@@ -66,8 +66,8 @@ class CaptureLoop:
         self._failures = 0
         self._was_frozen = False
         self._view = ViewWatch()  # over all openings: who turns a camera may well pull its cable, too
-        # when to open next; when the last good picture was taken; when recovery last did something
-        self._open_at = self._good = self._acted = clock.mono()
+        # when to open next; when the last good picture was taken; when recovery last did something; the last gap's end
+        self._open_at = self._good = self._acted = self._back = clock.mono()
         self._steady_from: float | None = None
         self._reset_due = ""
         self.finished = False
@@ -154,6 +154,7 @@ class CaptureLoop:
         if self._gaps.open:
             back = back_since(vitals, self._good)
             self._gaps.end(stamp_at(self._clock, back))
+            self._back = back
             log.info("camera back", camera=self._name, seconds=round(back - self._good, 1))
         if self._steady_from is None:
             self._steady_from = now
@@ -173,7 +174,8 @@ class CaptureLoop:
         if Sign.FROZEN in signs and not self._gaps.open:
             self._good = last_good(vitals, signs) or self._good
         if not self._gaps.open:
-            self._gaps.begin(stamp_at(self._clock, self._good), text)
+            # libav gives out a silent stream's last picture when it gives up: that ended a gap, the next goes on from it
+            self._gaps.begin(stamp_at(self._clock, max(self._good, self._back)), text)
             log.warning("camera lost", camera=self._name, reason=text)
         if hopeless(vitals, self._settings.health, signs, now):
             self._give_up(text, now)

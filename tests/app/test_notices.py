@@ -52,9 +52,9 @@ class Cameras:
         self.now: dict[str, Health] = {}
         self.set("door")
 
-    def set(self, name: str, text: str = "") -> None:
+    def set(self, name: str, text: str = "", sign: Sign = Sign.NO_FRAMES) -> None:
         """Let a camera deliver, or be ill of `text`."""
-        signs = frozenset({Sign.NO_FRAMES}) if text else frozenset()
+        signs = frozenset({sign}) if text else frozenset()
         self.now[name] = Health(camera=name, signs=signs, text=text, since=0.0, rung=0)
 
     def __call__(self) -> dict[str, Health]:
@@ -65,7 +65,8 @@ class Cameras:
 def notices(outbox: Outbox, state: Path, cameras: Cameras, clock: HandClock) -> Notices:
     """Return what watches, as after a start."""
     people = ("a@example.org", "b@example.org")
-    return Notices(outbox, clock, health=cameras, lost_after=60.0, people=people, ledger=state / "lost.json")
+    ledger = state / "lost.json"
+    return Notices(outbox, clock, health=cameras, lost_after=60.0, blind_after=600.0, people=people, ledger=ledger)
 
 
 async def told(outbox: Outbox) -> list[str]:
@@ -105,6 +106,35 @@ async def test_each_is_told_once_also_across_a_restart(outbox: Outbox, state_dir
     await again.step()
     await again.step()
     assert await told(outbox) == ["system: Camera door is lost", "clear: Camera door is back"]
+
+
+@pytest.mark.parametrize("sign", [Sign.DARK, Sign.COVERED, Sign.MOVED])
+async def test_a_camera_that_sees_nothing_is_told_too(outbox: Outbox, state_dir: Path, sign: Sign) -> None:
+    """After ten minutes, once, also across a restart; lost meanwhile is news of its own, seeing again is told once."""
+    clock, cameras = HandClock(), Cameras()
+    watch = notices(outbox, state_dir, cameras, clock)
+    cameras.set("door", "the camera has been covered for 31 s", sign)
+    for seconds in (0.0, 599.0):
+        clock.at += seconds
+        await watch.step()
+    assert await told(outbox) == []
+    clock.at += 1.0
+    await watch.step()
+    blind = "system: Camera door sees nothing of use"
+    assert await told(outbox) == [blind]
+    watch = notices(outbox, state_dir, cameras, clock)
+    clock.at += 700.0
+    await watch.step()
+    cameras.set("door", "no picture for 6 s")
+    await watch.step()
+    clock.at += 60.0
+    await watch.step()
+    lost = "system: Camera door is lost"
+    assert await told(outbox) == [blind, lost]
+    cameras.set("door")
+    for _ in range(2):
+        await watch.step()
+    assert await told(outbox) == [blind, lost, "clear: Camera door is back", "clear: Camera door sees again"]
 
 
 async def test_a_short_outage_is_nobodys_news(outbox: Outbox, state_dir: Path) -> None:

@@ -113,7 +113,8 @@ PACKET = Packet(stream=INFO, data=b"x", pts=0, dts=0, duration=1, key=True, mono
 
 
 class ScriptedCamera:
-    """A camera that does what the test puts into `script`: "picture", "same", "packet", "end", or an error to raise.
+    """A camera that does what the test puts into `script`: "picture", "same", "dark", "late", "packet", "end",
+    or an error.
 
     `script.join()` returns when everything put in was carried out; "hang" is never carried out.
     """
@@ -136,10 +137,11 @@ class ScriptedCamera:
         while True:
             order = self.script.get()
             match order:
-                case "picture" | "same":
-                    self._number += order == "picture"
-                    yield self._packet()
-                    yield self._frame()
+                case "picture" | "same" | "dark" | "late":
+                    self._number += order != "same"
+                    taken = self._clock.mono() - 6.0 * (order == "late")
+                    yield replace(self._packet(), mono=taken)
+                    yield replace(self._frame(16 if order == "dark" else 60 + self._number % 100), mono=taken)
                 case "packet":
                     yield self._packet()
                 case "hang":
@@ -161,6 +163,6 @@ class ScriptedCamera:
     def _packet(self) -> Packet:
         return replace(PACKET, pts=self._number, dts=self._number, mono=self._clock.mono())
 
-    def _frame(self) -> Frame:
-        luma = np.full((12, 16), 60 + self._number % 100, np.uint8)
+    def _frame(self, level: int) -> Frame:
+        luma = np.full((12, 16), level, np.uint8)
         return Frame(camera="cam", epoch=1, pts=self._number, mono=self._clock.mono(), luma=luma)

@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from edged.base.clock import Stamp, stamp
 from edged.base.handover import Latest
@@ -220,6 +221,19 @@ async def test_a_network_that_stalls_for_six_seconds_goes_on_by_itself(scene: Sc
     assert [entry[:2] for entry in scene.ledger.entries] == [[lost, scene.clock.now]]
 
 
+async def test_the_last_picture_of_a_silent_stream_makes_no_time_count_twice(scene: Scene) -> None:
+    """It may come only when the stream is given up: the outage is then two gaps, one after the other."""
+    await scene.pass_time(2, "picture")
+    lost = scene.clock.now
+    await scene.pass_time(6)
+    await scene.pass_time(0.25, "late")
+    held = scene.clock.now
+    await scene.fail("did not answer in time")
+    await scene.pass_time(1.25)
+    await scene.pass_time(0.25, "picture")
+    assert [entry[:2] for entry in scene.ledger.entries] == [[lost, held], [held, scene.clock.now]]
+
+
 async def test_frames_alone_are_not_enough(scene: Scene) -> None:
     """A camera whose pictures stop while packets go on, smart codec or decoder trouble, is opened anew."""
     await scene.pass_time(2, "picture")
@@ -240,6 +254,19 @@ async def test_a_frozen_picture_is_lost_until_it_changes(scene: Scene) -> None:
     await scene.pass_time(0.25 * 33, "picture")
     assert scene.delivering()
     assert [entry[0] for entry in scene.ledger.entries] == [frozen]
+
+
+async def test_a_dark_picture_is_told_and_is_no_outage(scene: Scene) -> None:
+    """It is recorded like any other: a word in the journal when it is dark and when it is not, and no gap."""
+    await scene.pass_time(2, "picture")
+    with capture_logs() as said:
+        await scene.pass_time(40, "dark")
+        assert scene.loop.health.signs == {Sign.DARK}
+        assert scene.delivering()
+        await scene.pass_time(5, "picture")
+    assert scene.loop.health.signs == set()
+    assert [each["event"] for each in said] == ["camera sees nothing", "camera sees again"]
+    assert scene.ledger.entries == []
 
 
 async def test_a_flapping_camera_climbs_the_ladder_and_a_steady_one_comes_down(scene: Scene) -> None:

@@ -15,7 +15,7 @@ from scripts.soaks.oracle.judge import Finding
 from scripts.soaks.program import SoakError
 from scripts.soaks.rig import open_rig
 from scripts.soaks.tables import cameras
-from tests.feeder import Feeder
+from tests.feeder import SPOILT, Feeder
 
 if TYPE_CHECKING:
     from random import Random
@@ -30,6 +30,7 @@ _SILENCE, _FROZEN, _LOST = 3.0, 6.0, 5.0  # seconds, as configured below
 _WALKS = 10.0  # seconds between two walks past the camera that is left alone: what comes oftener counts as foliage
 _OUTAGES: tuple[Fault, ...] = ("hang", "refuse", "end", "garbage", "sound", "frozen")
 _STRANGE: tuple[Fault, ...] = ("black", "covered", "damage", "slow", "jumping", "standing", "returning")
+_CONVERGED = 9.0  # seconds after which an encoder makes the same of a frozen picture
 _SHORT = 0.3  # how often, of 1.0, a fault lasts a second alone
 _BACK = 150.0  # seconds: the ladder waits for a minute at most
 _STEADY = 3.0  # seconds of good pictures, before the next thing breaks
@@ -48,7 +49,8 @@ class _World:
     starts: int = 0
     threads: int = 0
     findings: list[Finding] = field(default_factory=list)
-    unsure: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    unsure: dict[str, list[tuple[float, float]]] = field(default_factory=dict)  # times, by camera
+    frozen: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def note(self, kind: Any, text: str) -> None:
         """Take a finding."""
@@ -119,11 +121,15 @@ async def _break(world: _World) -> None:
         _apply(world.feeders[name], fault, rng)
     healed = {}
     for name, fault in broken.items():
-        await asyncio.sleep(rng.uniform(0.2, 1.5) if rng.random() < _SHORT else rng.uniform(5.0, 14.0))
+        await asyncio.sleep(
+            rng.uniform(0.2, 1.5) if rng.random() < _SHORT else rng.choice((7.0, 14.0)) * rng.uniform(0.7, 1.3)
+        )
         world.feeders[name].fault = ""
         healed[name] = _now()
-        if fault == "damage":
+        if fault in SPOILT:
             world.unsure.setdefault(name, []).append((began - 1.0, healed[name] + _STEADY))
+        if fault == "frozen" and healed[name] - began > _FROZEN + _CONVERGED:
+            world.frozen.setdefault(name, []).append((began, healed[name]))
     for name, since in healed.items():
         await _shown(world, (name,))
         world.run.recovered(max(0.0, world.feeders[name].runs[-1].start - since))
@@ -199,6 +205,7 @@ def _compare(world: _World, until: float) -> None:
         )
         world.run.obliged(len(shown.outages()))
         world.findings += pictures.gaps(shown, there.gaps)
+        world.findings += pictures.frozen(name, world.frozen.get(name, ()), there.gaps)
         world.findings += pictures.told(name, there.notices, 0)
     if disturbed := [row for row in there.gaps if row["camera"] == "calm" and row["start_mono"] > world.since]:
         world.note("lost", f"the camera that was left alone had {len(disturbed)} gaps: {disturbed[0]['reason']}")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 SLACK = 1.0  # seconds: the ledger is exact to these
+_OPENING = 4.0  # seconds that opening may take: an outage ends with the first picture seen, on a busy machine late
 
 
 class Run(Protocol):
@@ -24,8 +25,8 @@ class Run(Protocol):
 class Shown:
     """What one camera showed over one life of the device; judged is what lies between `since` and `until`.
 
-    The device may take `silence` for no outage yet. It may have missed a run that was over before it had opened the
-    camera: of those shorter than `short` either is right, and so it is of what touches a time in `unsure`.
+    The device may take `silence` for no outage yet. It may miss a run that is over before it has opened the camera; of
+    that either is right, and so it is of what touches a time in `unsure`.
     """
 
     camera: str
@@ -34,7 +35,6 @@ class Shown:
     until: float
     silence: float
     unsure: Sequence[tuple[float, float]] = ()
-    short: float = 3.0
 
     def holes(self) -> list[tuple[float, float]]:
         """Return the times without a good picture."""
@@ -62,7 +62,7 @@ def gaps(shown: Shown, rows: Iterable[dict[str, Any]]) -> Iterator[Finding]:
         (float(row["start_mono"]), float(row["end_mono"]), str(row["reason"]))
         for row in rows
         if row["camera"] == shown.camera and row["end_mono"] is not None
-        if row["start_mono"] > shown.since and row["end_mono"] < shown.until
+        if row["start_mono"] < shown.until and row["end_mono"] > shown.since
     ]
     for start, end in shown.outages():
         inner = (start + SLACK, end - SLACK)
@@ -72,7 +72,7 @@ def gaps(shown: Shown, rows: Iterable[dict[str, Any]]) -> Iterator[Finding]:
                 kind="lost", what=f"gap {shown.camera} {start:.1f}", text=text + _beside(shown, entered, start)
             )
     for start, end, why in entered:
-        seen = [(run.start + SLACK, run.end - SLACK) for run in shown.runs if run.end - run.start > shown.short]
+        seen = [(run.start + _OPENING, run.end - SLACK) for run in shown.runs if run.end - run.start > _OPENING]
         wrong = _common((start, end), [(a, b, "") for a, b in seen if b > a])
         if wrong > 0.01 and not shown.is_unsure(start, end):  # noqa: PLR2004 -- rounding
             text = (
@@ -83,6 +83,14 @@ def gaps(shown: Shown, rows: Iterable[dict[str, Any]]) -> Iterator[Finding]:
             )
 
 
+def frozen(camera: str, spans: Iterable[tuple[float, float]], rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+    """Yield each of the times at whose end the picture had long been frozen, if it is in no gap."""
+    for start, end in spans:
+        if not any(row["camera"] == camera and row["start_mono"] < end <= (row["end_mono"] or end) for row in rows):
+            text = f"the picture of {camera} was frozen for {end - start:.1f} s, which is in no gap"
+            yield Finding(kind="lost", what=f"frozen {camera} {start:.1f}", text=text)
+
+
 def _common(span: tuple[float, float], others: Iterable[tuple[float, float, str]]) -> float:
     """Return how many seconds of `span` are in `others`, which do not overlap each other."""
     return sum(max(0.0, min(span[1], end) - max(span[0], start)) for start, end, _ in others)
@@ -90,7 +98,7 @@ def _common(span: tuple[float, float], others: Iterable[tuple[float, float, str]
 
 def _beside(shown: Shown, entered: Iterable[tuple[float, float, str]], at: float) -> str:
     """Return both sides near `at`, in seconds from there."""
-    near = (at - 10.0, at + 40.0)
+    near = (at - 10.0, at + 90.0)
     runs = [f"{run.start - at:+.1f} to {run.end - at:+.1f}" for run in shown.runs if near[0] < run.end < near[1]]
     ledger = [f"{a - at:+.1f} to {b - at:+.1f} ({why})" for a, b, why in entered if near[0] < b < near[1]]
     return f"; from there, good: {', '.join(runs) or 'none'}; gaps: {', '.join(ledger) or 'none'}"
