@@ -46,13 +46,15 @@ class How(StrEnum):
 class Spoil:
     """A fault of one exchange: the line ends `at` a byte, or `answer` comes in place of the target's reply.
 
-    A share of `depth` of the part where it ends (a line, the headers, the body) still passes.
+    A share of `depth` of the part where it ends (a line, the headers, the body) still passes. A line that does not end
+    may lose the reply's header `without`.
     """
 
-    at: At = At.BEFORE_REPLY
+    at: At | None = At.BEFORE_REPLY
     how: How = How.RESET
     depth: float = 0.5
     answer: bytes | None = None
+    without: str = ""
 
 
 class _End(Exception):  # noqa: N818 -- no error: the line ends as it was told to
@@ -182,6 +184,8 @@ async def _down(client: _Side, target: _Side, spoil: Spoil | None, *, bare: bool
         whole = head + await target.reader.readexactly(left)
         line = head.index(b"\r\n") + 2
         await client.end(whole[: line + int((len(whole) - line) * spoil.depth)], spoil.how)
+    if spoil is not None and spoil.without:
+        head = re.sub(rb"\r\n" + spoil.without.encode() + rb":[^\r]*", b"", head, flags=re.IGNORECASE)
     await client.write(head)
     while left:
         piece = await target.reader.read(min(_PIECE, left))

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from edged.base.errors import NoAnswerError, RefusedError
 from edged.base.units import Size
+from edged.wire import receipt
 from edged.wire.receipt import Proof
 from tests.faults.network import open_field
 from tests.middle import At, How, Spoil
@@ -25,16 +26,18 @@ _SIZE = 700_000
 _SMALL = 256 * 1024  # bytes that one cut may cost
 
 
-def _cuts(how: How) -> list[tuple[str, dict[str, list[Spoil]]]]:
+def _cuts(how: How, *, foreign: bool) -> list[tuple[str, dict[str, list[Spoil]]]]:
     """Return every place at which a line can end, in words, with what has to happen to reach it."""
     found = []
-    for method in ("POST", "PATCH", "HEAD"):
+    for method in ("POST", "PATCH", "HEAD") if foreign else ("POST", "PATCH", "HEAD", "GET"):
         for at in At:
             if at is At.BODY and method != "PATCH":
                 continue
             spoils = {method: [Spoil(at=at, how=how)]}
             if method == "HEAD":  # which is only asked after an earlier attempt
                 spoils["PATCH"] = [Spoil(at=At.BODY)]
+            if method == "GET":  # of the receipt, which otherwise comes with the last bytes
+                spoils["PATCH"] = [Spoil(at=None, without=receipt.HEADER)]
             found.append((f"{method} {how} {at}", spoils))
     return found
 
@@ -47,16 +50,16 @@ def test_a_cut_at_any_kind_of_byte_loses_and_doubles_nothing(
     """Wherever the line ends, the attempt counts as unanswered, and the next goes on: the file is there once, whole."""
 
     async def scene(clock: SimClock) -> None:
-        async with open_field(tmp_path, clock, foreign=foreign) as place:
+        async with open_field(tmp_path, clock, foreign=foreign, slice_min=Size(_SIZE)) as place:
             sent = []
-            for words, spoils in _cuts(how):
+            for words, spoils in _cuts(how, foreign=foreign):
                 place.spoils = spoils
                 sent.append(os.urandom(_SIZE))
                 before, wasted = place.middle.upstream, place.counters.wasted
-                receipt, errors = await place.insist(make_job(tmp_path, sent[-1]))
+                proven, errors = await place.insist(make_job(tmp_path, sent[-1]))
                 assert not any(spoils.values()), words
                 assert {type(error) for error in errors} == {NoAnswerError}, words
-                assert receipt.proof is (Proof.CLAIMED if foreign else Proof.SIGNED), words
+                assert proven.proof is (Proof.CLAIMED if foreign else Proof.SIGNED), words
                 assert place.counters.wasted - wasted < _SMALL, words
                 assert place.middle.upstream - before < _SIZE + _SMALL * len(errors), words
             assert sorted(await place.held("tusker" if foreign else "shop")) == sorted(sent)
@@ -75,8 +78,8 @@ def test_a_server_that_lies_about_the_offset(simulate: Simulate, tmp_path: Path,
             lie = f"HTTP/1.1 200 OK\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\n\r\n".encode()
             place.spoils = {"PATCH": [Spoil(at=At.BODY, depth=0.3)], "HEAD": [Spoil(answer=lie)]}
             job = make_job(tmp_path, os.urandom(_SIZE))
-            receipt, _ = await place.insist(job)
-            assert receipt.proof is Proof.SIGNED
+            proven, _ = await place.insist(job)
+            assert proven.proof is Proof.SIGNED
             assert await place.held("shop") == [job.path.read_bytes()]
             assert place.middle.upstream < 2 * _SIZE
 
@@ -130,8 +133,8 @@ def test_a_receiver_that_loses_its_disk(simulate: Simulate, tmp_path: Path) -> N
                     "shop", place.credentials.key, clock.wall(), replace=True
                 )
                 place.middle.target, before = other.receiver.port, place.middle.upstream
-                receipt, errors = await place.insist(job)
-                assert (receipt.proof, errors) == (Proof.SIGNED, [])
+                proven, errors = await place.insist(job)
+                assert (proven.proof, errors) == (Proof.SIGNED, [])
                 assert place.middle.upstream - before > _SIZE
                 assert await other.held("shop") == [job.path.read_bytes()]
             assert first.proof is Proof.SIGNED
