@@ -174,7 +174,7 @@ class CaptureLoop:
         if Sign.FROZEN in signs and not self._gaps.open:
             self._good = last_good(vitals, signs) or self._good
         if not self._gaps.open:
-            # libav gives out a silent stream's last picture when it gives up: that ended a gap, the next goes on from it
+            # libav gives out a silent stream's last picture as it gives up: that ended a gap, and this goes on from it
             self._gaps.begin(stamp_at(self._clock, max(self._good, self._back)), text)
             log.warning("camera lost", camera=self._name, reason=text)
         if hopeless(vitals, self._settings.health, signs, now):

@@ -113,9 +113,9 @@ PACKET = Packet(stream=INFO, data=b"x", pts=0, dts=0, duration=1, key=True, mono
 
 
 class ScriptedCamera:
-    """A camera that does what the test puts into `script`: "picture", "same", "dark", "late", "packet", "end",
-    or an error.
+    """A camera that does what the test puts into `script`.
 
+    That is "picture", "same", "dark", "late" (taken long ago), "packet", "end", or the text of an error to raise.
     `script.join()` returns when everything put in was carried out; "hang" is never carried out.
     """
 
