@@ -22,6 +22,7 @@ from edged.base.units import Duration
 from edged.capture.settings import CameraSettings
 from edged.capture.stream import StreamCamera
 from edged.model import LinkState
+from edged.receiver.app import serve
 from edged.receiver.settings import ReceiverConfig
 from edged.settings import DeviceConfig
 from edged.supervise.http import StatusServer
@@ -29,7 +30,7 @@ from edged.supervise.settings import HttpSettings, SuperviseSettings
 from edged.wire import faults, heartbeat, manifest, receipt, signing, tus
 from edged.wire.receipt import Proof, Receipt
 from tests.capture.clips import make_clip, read_all
-from tests.push.conftest import make_bench, make_job
+from tests.push.conftest import known, make_bench, make_job
 from tests.receiver.raw import Wire
 from tests.supervise.samples import MemoryBoard
 
@@ -279,6 +280,36 @@ def test_an_answer_that_trickles_for_ever_is_given_up(simulate: Simulate, tmp_pa
         server.close()
 
     simulate(scene)
+
+
+SPOILED = [
+    "/files/a b",
+    "/giles/abc",
+    "/files/a?b#c",
+    "http://elsewhere.example/files/abc",
+    "/files/abc/",
+    "files/../x",
+]
+
+
+@pytest.mark.parametrize("location", SPOILED)
+async def test_an_address_spoiled_on_the_way_is_not_asked_for_ever(
+    state_dir: Path, tmp_path: Path, location: str
+) -> None:
+    """Where no upload is, the receiver itself must be able to say so: then the upload is created anew."""
+    job = make_job(tmp_path, b"hello")
+    lies = [says("201 Created", b"Location: " + location.encode() + b"\r\n"), says("500 No")]
+    config = ReceiverConfig(state=state_dir, public_url="http://127.0.0.1:1", listen="127.0.0.1:0")
+    async with serve(config) as receiver, liar(lambda _: lies.pop(0) if len(lies) > 1 else lies[0]) as server:
+        key = await known(receiver)
+        bench = make_bench(server.port, key)
+        with pytest.raises(DeliveryError):
+            await bench.target.deliver(job.errand())
+        await bench.target.close()
+        bench = make_bench(receiver.port, key)
+        found = await bench.target.deliver(job.errand())
+        await bench.target.close()
+        assert receipt.verify(found, key)
 
 
 def proof_of(job: Job, key: str = "key", **changes: object) -> Receipt:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 from typing import TYPE_CHECKING
 
 from yarl import URL
@@ -23,6 +24,7 @@ from edged.push.replies import TOO_LARGE, refusal
 from edged.push.targets.proof import fetch_receipt, read_back, receipt_with, unproven
 from edged.push.upload import Reach, advance, resume_at, slice_length
 from edged.wire import faults, tus
+from edged.wire.keys import is_key
 from edged.wire.manifest import to_metadata
 from edged.wire.receipt import Proof
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 _STRIKES = 3  # offsets in a row that the server takes back before the attempt ends
 _CONFLICT = 409
 _LONGEST_ADDRESS = 2000  # characters
+_ADDRESS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")  # of a URI: RFC 3986, appendix A
 _SMALLEST = 64 * 1024  # bytes in a slice below which a proxy's size limit is beyond help
 
 
@@ -104,17 +107,21 @@ class TusTarget:
             await line.close()
 
     def upload_address(self, location: str) -> URL:
-        """Return an upload's address from a creation's Location, or as it was kept.
+        """Return an upload's address from a creation's Location, or as it was kept; ValueError if it is none.
 
-        Of edged's receiver only the path counts: behind a proxy it may not know its own name. ValueError for what is
-        no address of HTTP.
+        Of edged's receiver only the upload's id counts: behind a proxy it may not know its own name, and a request to
+        an address that was spoiled on the way would go unanswered for ever.
         """
-        if len(location) > _LONGEST_ADDRESS or not (location.isascii() and location.isprintable()):
-            raise ValueError("it is too long, or not of printable ASCII")
+        if len(location) > _LONGEST_ADDRESS or not _ADDRESS.fullmatch(location):
+            raise ValueError("it is too long, or holds what no address does")
         url = self.creation.join(URL(location, encoded=True))
         if url.scheme not in {"http", "https"} or not url.host:
             raise ValueError("it is none of HTTP")
-        return self.creation.join(URL(url.raw_path_qs, encoded=True)) if self._credentials.signs else url
+        if not self._credentials.signs:
+            return url
+        if not is_key(url.name):
+            raise ValueError("it ends in no upload's id")
+        return self.creation / url.name
 
     def trusts(self, url: URL) -> bool:
         """Return whether credentials may go to `url`: only where the configuration sends them."""
