@@ -1,8 +1,8 @@
 """What may be deleted, in which order and why: a plain decision over the files, the disk and the settings.
 
 First what is proven to be elsewhere, oldest first. What is not proven goes only by the legal limit, or where the
-settings allow it, or when the disk is all but full: lowest value first, and each is a loss. Nothing is decided about
-a file without a row, so an empty database deletes nothing.
+settings allow it, or when the disk is all but full and that helps: lowest value first, and each is a loss. Nothing is
+decided about a file without a row, so an empty database deletes nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edged.outbox.spool import Space
 
 _DAY = 86400.0
+_WORTH = 10  # unproven files are given up for at most so many times the room that they take
 
 
 class Level(IntEnum):
@@ -87,9 +88,14 @@ def plan(files: Sequence[StoredFile], settings: OutboxSettings, now: Stamp, spac
     take(_proven(rest), floor.warn, "made room: proven to be elsewhere")
     if settings.delete_undelivered:
         take(_unproven(rest), floor.critical, "made room: not proven to be elsewhere")
-    elif space.free + gone < floor.full:
-        take(_unproven(rest), floor.full, "the disk was all but full: not proven to be elsewhere")
+    elif _helps(unproven := _unproven(rest), floor.full - (space.free + gone)):
+        take(unproven, floor.full, "the disk was all but full: not proven to be elsewhere")
     return Plan(deletions=tuple(chosen.values()), level=_level(space.free + gone, used - gone, floor, settings))
+
+
+def _helps(unproven: Sequence[StoredFile], missing: int) -> bool:
+    """Return whether giving up what is unproven is worth it: where others fill the disk it may win next to nothing."""
+    return 0 < missing <= _WORTH * sum(file.size for file in unproven)
 
 
 def _level(free: int, used: int, floor: Floors, settings: OutboxSettings) -> Level:

@@ -119,6 +119,18 @@ CASES = [
         level=Level.CRITICAL,
     ),
     Case(
+        name="undelivered stays where others have filled the disk and it would win next to nothing",
+        files=[file("a", 1), file("b", 2)],
+        space=Space(free=0, total=10**6),
+        settings={
+            "critical_free": Size(10**6),
+            "critical_share": Share(0.5),
+            "warn_share": Share(0.5),
+            "warn_free": Size(10**6),
+        },
+        level=Level.CRITICAL,
+    ),
+    Case(
         name="lowest value first",
         files=[
             file("snapshot", 9, what="snapshot"),
