@@ -15,6 +15,8 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from scripts.soaks.oracle import device
+from scripts.soaks.oracle.coverage import judge_coverage
 from scripts.soaks.oracle.judge import Finding
 from scripts.soaks.program import SoakError
 from scripts.soaks.rig import open_rig
@@ -116,9 +118,12 @@ class _Equipped:
             await self._faults[name](program, disk)
             over = run.is_over(number) or number == last
             if over or (last - number) % _CYCLES == 0:
-                await rig.round(run, again=not over)
+                await rig.round(run, again=False)
+                held = await asyncio.to_thread(device.look, rig.device_state)
+                run.found(judge_coverage(held))
             if over:
                 return
+            await rig.start()
             number = await anext(cycles)
 
     async def _look_again(self) -> None:
@@ -221,8 +226,8 @@ class _Equipped:
 
     async def _missed(self) -> list[object]:
         """Return what the device's log tells of pictures that were not recorded."""
-        device = self._rig.device
-        return [*await device.said("pictures lost"), *await device.said("recording has a gap")]
+        said = self._rig.device.said
+        return [*await said("pictures lost"), *await said("recording has a gap")]
 
 
 def _fill(path: Path, leave: int) -> None:

@@ -218,10 +218,14 @@ class _Law:
                 yield Finding(kind="possible_duplicate", what=f"mail {identity} {recipient}", text=text)
 
     def left_over(self) -> Iterator[Finding]:
-        """Nothing waits, nothing is open, nothing lies about."""
+        """Nothing waits, nothing is open, nothing lies about.
+
+        The receiver may keep the beginning of a file that the device had to give up; it throws it away in time.
+        """
         yield from self._under_way()
+        begun = {f"partial/{row['id']}" for row in self._receiver.uploads if self._was_given_up(row["key"])}
         for end, strays in (("device", self._device.strays), ("receiver", self._receiver.strays)):
-            for path in strays:
+            for path in set(strays) - begun:
                 yield _left(f"{end} {path}", f"{path} lies about at the {end}")
         for path in self._device.sidecars:
             yield _left(f"sidecar {path}", f"{path} has no sidecar that can be read")
@@ -239,8 +243,13 @@ class _Law:
         for row in self._device.gaps:
             if row["end_wall"] is None:
                 yield _left(f"gap {row['id']}", f"the gap of camera {row['camera']} ({row['reason']}) never ended")
-        for row in self._receiver.uploads:
+        for row in (row for row in self._receiver.uploads if not self._was_given_up(row["key"])):
             yield _left(f"upload {row['id']}", f"upload {row['id']} is unfinished at the receiver")
+
+    def _was_given_up(self, key: str) -> bool:
+        """Return whether the file of the delivery `key` was deleted and stands in the loss ledger."""
+        subjects = (self._by_id.get(row["subject"]) for row in self._device.deliveries if row["key"] == key)
+        return any(file is not None and file["deleted"] is not None and self._is_loss(file) for file in subjects)
 
     def _gave_up(self, incident: str) -> bool:
         """Return whether the loss ledger tells of something of `incident`."""
