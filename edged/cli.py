@@ -229,18 +229,12 @@ def _drain(options: argparse.Namespace) -> int:
 
 
 def _ensure(options: argparse.Namespace) -> int:
-    from edged.app.ensure import bar, ensure, lines
+    from edged.app.ensure import Progress, ensure, lines
     from edged.settings import load_device
 
-    shows = sys.stderr.isatty() and not options.json
-
-    def progress(result: dict[str, Any]) -> None:
-        if shows and options.wait:
-            print(f"\r{bar(result)}", end="", file=sys.stderr, flush=True)
-
-    result = asyncio.run(ensure(load_device(options.config), wait=options.wait, progress=progress))
-    if shows and options.wait:
-        print(file=sys.stderr)
+    progress = Progress(sys.stderr if options.wait else None)
+    result = asyncio.run(ensure(load_device(options.config), wait=options.wait, progress=progress.show))
+    progress.end()
     print(json.dumps(result, indent=2) if options.json else "\n".join(lines(result)))
     return 0 if result["safe"] else 1
 

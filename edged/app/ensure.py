@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from edged.app.client import ask
 from edged.app.listing import size
@@ -39,6 +39,28 @@ async def ensure(config: DeviceConfig, *, wait: float, progress: Callable[[dict[
         result |= {"lost": lost, "safe": result["safe"] and not lost}
     progress(result)
     return result
+
+
+class Progress:
+    """Shows standings on `stream` (none: not at all): on a terminal as a bar, else as a line for each change."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self._shown = ""
+
+    def show(self, result: dict[str, Any]) -> None:
+        """Show a standing."""
+        text = bar(result)
+        if self._stream is None or text == self._shown:
+            return
+        self._stream.write(f"\r{text}" if self._stream.isatty() else f"{text}\n")
+        self._stream.flush()
+        self._shown = text
+
+    def end(self) -> None:
+        """Leave the bar's line."""
+        if self._stream is not None and self._shown and self._stream.isatty():
+            self._stream.write("\n")
 
 
 def bar(result: dict[str, Any]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edged.app.ensure import bar, ensure, lines
+from edged.app.ensure import Progress, bar, ensure, lines
 from edged.app.standing import reason
 from edged.base.clock import SystemClock
 from edged.model import State
@@ -220,6 +221,28 @@ def test_the_bar() -> None:
     told = {"bytes": 4_000_000, "proven_bytes": 1_000_000, "files": 3, "proven_files": 2}
     assert bar(told) == "[#######.......................] 2 of 3 files, 1.0 MB of 4.0 MB proven"
     assert bar(told | {"bytes": 0, "proven_bytes": 0}).startswith("[" + "#" * 30)
+
+
+class Terminal(io.StringIO):
+    """A stream that people look at."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def test_progress() -> None:
+    """One line that grows on a terminal, a line for each change elsewhere, nothing where none is asked for."""
+    some = {"bytes": 4000, "proven_bytes": 1000, "files": 4, "proven_files": 1}
+    more = some | {"proven_bytes": 2000, "proven_files": 2}
+    shown = []
+    for stream in (Terminal(), io.StringIO(), None):
+        progress = Progress(stream)
+        for result in (some, some, more):
+            progress.show(result)
+        progress.end()
+        shown.append("" if stream is None else stream.getvalue())
+    assert shown == [f"\r{bar(some)}\r{bar(more)}\n", f"{bar(some)}\n{bar(more)}\n", ""]
 
 
 def test_the_commands(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
