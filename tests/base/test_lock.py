@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edged.base.errors import AlreadyRunningError
-from edged.base.lock import hold
+from edged.base.lock import hold, is_held, lockers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,21 @@ def test_a_killed_holder_leaves_it_free(tmp_path: Path) -> None:
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(AlreadyRunningError, match=str(holder.pid)), hold(path):
             pass
+        assert is_held(path)
+        (named,) = lockers(path)
+        assert named.startswith(f"process {holder.pid} (python")
         holder.kill()
     with hold(path):
         pass
+
+
+def test_asking_changes_nothing(tmp_path: Path) -> None:
+    """A lock file that is not there is not made, and one that nobody holds stays free."""
+    path = tmp_path / "lock"
+    assert not is_held(path)
+    assert lockers(path) == ()
+    assert not path.exists()
+    with hold(path):
+        assert is_held(path)
+        assert lockers(path) == ()  # of others
+    assert not is_held(path)
