@@ -18,7 +18,8 @@ _TARGET = 0.1  # seconds that our bytes may wait in queues: LEDBAT's own
 _FIRST = 16 * 1024  # bytes
 _SMALLEST = 4 * 1024
 _LARGEST = 192 * 1024  # what a cut may cost at most
-_SEGMENT = 1400  # by about so much the window grows in a round trip
+_SEGMENT = 1400
+_GROWTH = 0.125  # of the window in a round trip without a queue: a segment at a time takes minutes over a satellite
 _MEMORY = 300.0  # seconds after which the shortest round trip is measured anew: the route may have changed
 _PAUSES = (0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # seconds between looks while nothing moves
 
@@ -78,7 +79,7 @@ class Flow:
             self._probing = spare > 0.5  # noqa: PLR2004 -- half of what may be
             self.window += fresh
         elif spare > 0:
-            self.window += spare * fresh * _SEGMENT / self.window
+            self.window += spare * fresh * max(_SEGMENT / self.window, _GROWTH)
         else:
             self.window += spare * fresh / 2
         self.window = min(float(_LARGEST), max(float(_SMALLEST), self.window))

@@ -8,6 +8,7 @@ peer's kernel acknowledges. What is cut is reset, not drained: it would be paid 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import socket
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from edged.push.settings import ReceiverSettings
     from edged.push.traffic import Traffic
 
+_CONGESTION = b"bbr"  # others take each segment that a radio link loses for a queue, and crawl
 _NOTSENT_LOWAT = 25  # TCP_NOTSENT_LOWAT, tcp(7)
 _UNSENT = 128 * 1024  # bytes that may wait in the kernel: what an alert would have to wait behind
 _PROBES = 3  # unanswered keep-alive probes until the peer counts as gone
@@ -302,6 +304,8 @@ class Line:
             socket.TCP_KEEPCNT: _PROBES,
             _NOTSENT_LOWAT: _UNSENT,
         }
+        with contextlib.suppress(OSError):  # not every kernel has it, or lets everybody have it
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _CONGESTION)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in options.items():
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
