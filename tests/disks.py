@@ -123,6 +123,18 @@ def _shared(outer: Path) -> Iterator[None]:
         _run("umount", "--lazy", str(outer))
 
 
+@contextlib.contextmanager
+def small_disk(mount: Path, size: int = 16 << 20) -> Iterator[Path]:
+    """Mount a disk of `size` bytes in memory at `mount`: it fills up at once. Gone at the end."""
+    mount.mkdir()
+    _run("mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(mount))
+    try:
+        yield mount
+    finally:
+        while os.path.ismount(mount):
+            _run("umount", "--lazy", str(mount))
+
+
 def _finish(disk: LoopDisk) -> None:
     """Unmount at the end, by force when a test left a process behind."""
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,8 @@ from edged.outbox.store import open_outbox
 from edged.outbox.sweep import Findings, sweep
 from edged.push.transfers import Transfer
 from edged.push.uploads import Uploader
+from tests import disks
+from tests.disks import can_mount
 from tests.outbox.world import HandClock, Maker, receipt
 
 if TYPE_CHECKING:
@@ -47,14 +48,10 @@ def clock() -> HandClock:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 16 MB that really fills up."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
+    if not can_mount:
         pytest.skip("mounting a disk needs root")
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=0700", "tmpfs", mount], check=True)
-    yield mount
-    if os.path.ismount(mount):
-        subprocess.run(["umount", "-l", mount], check=True)
+    with disks.small_disk(tmp_path / "disk") as mount:
+        yield mount
 
 
 def prepared(root: Path) -> Spool:
@@ -257,7 +254,7 @@ async def test_an_unmounted_disk_loses_no_file_and_fills_no_other(
         spool.incident_directory("a" * 32, clock.wall())
     (delivery,) = await outbox.deliveries_for(clip.id)
     with pytest.raises(NoAnswerError, match="not mounted any more"):
-        await Uploader(outbox, {"receiver": _Reader()}).deliver(delivery, Transfer(delivery, "", lambda: None))
+        await Uploader(outbox, {"receiver": _Reader()}, clock).deliver(delivery, Transfer(delivery, "", lambda: None))
     assert list(root.iterdir()) == []
     assert delivery.state is State.PENDING
     root.rmdir()

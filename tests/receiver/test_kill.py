@@ -27,13 +27,18 @@ PIECE = 400_000
 
 
 @asynccontextmanager
-async def running(config: ReceiverConfig, key: str) -> AsyncIterator[tuple[Device, int, asyncio.subprocess.Process]]:
-    """Run `edged receive` as a process of its own; yields a device, the port and the process."""
+async def running(
+    config: ReceiverConfig, key: str, *, before: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[Device, int, asyncio.subprocess.Process]]:
+    """Run `edged receive` as a process of its own; yields a device, the port and the process.
+
+    `before` is a command that runs it, such as strace.
+    """
     file = config.state.parent / "receiver.toml"
     file.write_text(f'state = "{config.state}"\npublic_url = "http://127.0.0.1:1"\nlisten = "127.0.0.1:0"\n')
     command = "from edged.cli import main; main()"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", command, "receive", "--config", str(file)), stderr=asyncio.subprocess.PIPE
+        *(*before, sys.executable, "-c", command, "receive", "--config", str(file)), stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr is not None
     try:
