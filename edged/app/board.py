@@ -93,19 +93,22 @@ class WorldBoard:
             incident=None if incident is None else incident.id,
             armed=self._world.arming.is_armed(eye.name),
             sensor=None if picture is None else picture.sensor,
+            refused=eye.recorder.refused,
             ended=eye.capture.finished,
         )
 
     def _disk(self) -> DiskView | None:
-        space = self._world.upkeep.space
+        upkeep = self._world.upkeep
+        space = upkeep.space
         if space is None:
             return None
         return DiskView(
             total=space.total,
             free=space.free,
-            used_by_edged=self._world.upkeep.kept,
+            used_by_edged=upkeep.kept,
             quota=self._world.config.outbox.quota,
-            level=self._world.upkeep.level.name.lower(),
+            level=upkeep.level.name.lower() if upkeep.has_room() else "critical",
+            trouble=upkeep.trouble,
         )
 
     def _notices(self) -> list[str]:
@@ -125,6 +128,7 @@ class WorldBoard:
         world = self._world
         counts, backlog = await world.outbox.counts(), await world.outbox.backlog()
         rate = world.outward.rate()
+        left = max(0, backlog.bytes - world.outward.transfers.held)
         return Queue(
             waiting=counts.waiting,
             held=counts.held,
@@ -133,9 +137,9 @@ class WorldBoard:
             proven=counts.proven,
             dead=counts.dead,
             deleted=counts.deleted,
-            backlog_bytes=backlog.bytes,
+            backlog_bytes=left,
             oldest_age=None if backlog.oldest is None else age(backlog.oldest, world.now()),
-            drain_seconds=backlog.bytes / rate if rate and backlog.bytes else None,
+            drain_seconds=left / rate if rate and left else None,
         )
 
     async def deliveries(self, limit: int) -> Sequence[dict[str, Any]]:

@@ -124,7 +124,11 @@ def _camera_text(camera: CameraView, *, starting: bool) -> str:
 def _recording(view: View) -> list[Finding]:
     if view.disk is not None and view.disk.level == "critical":
         return [_failing("The disk is all but full: incidents are kept as snapshots only, without clips.")]
-    return []
+    return [
+        _failing(f"Camera {camera.name}: the pictures of an incident are being lost, {camera.refused}.")
+        for camera in view.cameras
+        if camera.refused
+    ]
 
 
 def _outbox(queue: Queue | None, settings: SuperviseSettings) -> list[Finding]:
@@ -167,7 +171,12 @@ def _sentence(words: str) -> str:
 
 
 def _disk(view: View) -> list[Finding]:
-    if view.disk is None or view.disk.level == "ok":
+    if view.disk is None:
+        return []
+    if view.disk.trouble:
+        what = f"The disk with edged's files can't be used: {view.disk.trouble}"
+        return [_failing(f"{what}. Mount it, or look at what the kernel says of it: dmesg.")]
+    if view.disk.level == "ok":
         return []
     free = f"{size(view.disk.free)} of {size(view.disk.total)} are free"
     if view.disk.level == "critical":
