@@ -8,6 +8,7 @@ lock, so no daemon may run.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from edged.app.world import destinations_of
 from edged.base.clock import SystemClock
 from edged.base.errors import EdgedError
 from edged.base.lock import is_held
-from edged.outbox import sidecar
 from edged.outbox.examination import Examination
 from edged.outbox.findings import Kind
 from edged.outbox.mending import Mender
@@ -39,6 +39,7 @@ CLEAN, FOUND, UNABLE = 0, 1, 2
 _AGAIN = 2.0  # seconds until what a running daemon may only have been busy with is looked at again
 _DESCRIBE = 60.0  # seconds that a daemon may take to write the sidecars it owes
 _ROUNDS = 4 * len(Kind)  # of mending one kind after another; what is left then can't be mended
+_TRIES = 3  # what is mended may come about again, by the mending of something else
 _SALVAGED = {Kind.DATABASE, Kind.UNKNOWN, Kind.OPEN}
 
 
@@ -127,20 +128,19 @@ async def _mend(
     """Mend kind after kind, looking anew after each: what one was the cause of is gone then. Return done and left."""
     destinations = destinations_of(config)
     mender = Mender(outbox, look.spool, destinations, SystemClock(), look.verify)
-    done: dict[Finding, None] = {}
+    done: Counter[Finding] = Counter()
     for _ in range(_ROUNDS):
-        kind = next((kind for kind in Kind for finding in found if finding.kind is kind and finding not in done), None)
-        if kind is None:
+        open_kinds = {finding.kind for finding in found if done[finding] < _TRIES}
+        if not open_kinds:
             break
+        kind = min(open_kinds, key=list(Kind).index)
         batch = [finding for finding in found if finding.kind is kind]
         if kind in _SALVAGED:
             await salvage(outbox, look.spool, destinations)
         else:
             for finding in batch:
                 await mender.mend(finding)
-        while outbox.undescribed:
-            await sidecar.refresh(outbox, outbox.undescribed.pop())
-        done |= dict.fromkeys(batch)
+        done.update(batch)
         found = await _found(look)
     return [finding for finding in done if finding not in found], found
 
