@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ from edged.push.uploads import Uploader
 from tests import disks
 from tests.disks import can_mount
 from tests.outbox.world import HandClock, Maker, receipt
+from tests.powercut.device_verdict import Verdict
+from tests.powercut.recorder import needs_strace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -291,3 +294,42 @@ def test_a_disk_that_must_be_mounted_and_is_not_is_never_replaced_by_the_system_
     assert not missing.parent.exists()
     if tmp_path.stat().st_dev != Path("/").stat().st_dev:
         Spool(tmp_path / "state", require_mount=True).prepare()
+
+
+# ------------------------------------------------------------------------------------------ single calls that fail
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    ("call", "error", "when"),
+    [
+        pytest.param("fsync", "EIO", "3+11", id="syncs of clips, pictures and sidecars"),
+        pytest.param("fdatasync", "EIO", "15+7", id="syncs of the database"),
+        pytest.param("pwrite64", "ENOSPC", "130+41", id="writes of the database"),
+        pytest.param("ftruncate,rename,mkdir", "ENOSPC", "2+3", id="names and lengths"),
+    ],
+)
+def test_no_call_that_fails_costs_what_was_promised(state_dir: Path, call: str, error: str, when: str) -> None:
+    """A device at work whose calls fail, many in one run: it ends or goes on, and all that it said holds after it.
+
+    What it could not write stands in the loss ledger, with the disk's own words.
+    """
+    tracing = (
+        "strace",
+        "-D",
+        "-f",
+        "-qq",
+        "--seccomp-bpf",
+        "-o",
+        str(state_dir.parent / "trace"),
+        "-e",
+        f"trace={call}",
+    )
+    failing = (*tracing, "-e", f"inject={call}:error={error}:when={when}")  # counted in each thread
+    program = (sys.executable, "-m", "tests.powercut.device_program", str(state_dir), "4", "1")
+    done = subprocess.run((*failing, *program), capture_output=True, text=True, check=False, timeout=55)
+    said = [line for line in (*done.stdout.splitlines(), *done.stderr.splitlines()) if line.startswith("{")]
+    assert "INJECTED" in trace.read_text()
+    found = Verdict().judge(state_dir, said, "boot-2")
+    assert [sentence for sentence in found if "a loss was entered" not in sentence] == []
+    assert all("the disk refused" in sentence for sentence in found)
