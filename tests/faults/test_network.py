@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
 
@@ -154,6 +155,28 @@ def test_a_slow_line_is_no_dead_line(simulate: Simulate, tmp_path: Path) -> None
             assert errors == []
             assert clock.mono() - began >= 0.9 * _SIZE / rate
             assert place.middle.upstream < 1.01 * _SIZE
+
+    simulate(scene)
+
+
+def test_a_line_that_lives_a_minute_at_a_time_wastes_little(simulate: Simulate, tmp_path: Path) -> None:
+    """Cut every minute, 8 MB at 512 kbit/s go up with less than a tenth of them sent twice."""
+
+    async def scene(clock: SimClock) -> None:
+        async with open_field(tmp_path, clock) as place, Proxy(place.receiver.port) as line:
+            place.middle.target, line.rate = line.port, 64_000.0
+            cutting = asyncio.create_task(cut_every_minute(line))
+            job = make_job(tmp_path, os.urandom(8_000_000))
+            _, errors = await place.insist(job)
+            cutting.cancel()
+            assert len(errors) >= 2
+            assert place.middle.upstream < 1.1 * 8_000_000
+            assert await place.held("shop") == [job.path.read_bytes()]
+
+    async def cut_every_minute(line: Proxy) -> None:
+        while True:
+            await asyncio.sleep(60)
+            line.cut()
 
     simulate(scene)
 
