@@ -113,13 +113,17 @@ class Vault:
         return running
 
     def keep(self, upload: str, sha256: str) -> None:
-        """Give a whole, synced upload its blob's name; nothing to do if that content is there already."""
+        """Give a whole, synced upload its blob's name; nothing to do if that content is there already, whole."""
         self._require_place()
         self.length(upload)  # syncs
         blob = self.blob(sha256)
         make_directory(blob.parent)
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(self.partial(upload), blob)
+        except FileExistsError:
+            if _digest(blob) != sha256:  # it has rotted since: what comes now is what its name says
+                self.keep_aside(sha256)
+                os.link(self.partial(upload), blob)
         sync_directory(blob.parent)  # also where an earlier try made the name, and this then failed
 
     def _require_place(self) -> None:
@@ -153,6 +157,11 @@ class Vault:
         for path in stray:
             path.unlink()
         return len(stray)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Tail:

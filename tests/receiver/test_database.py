@@ -210,6 +210,17 @@ async def test_content_that_is_gone_is_not_proven_and_taken_anew(config: Receive
     await holds_both(config, key)
 
 
+async def test_content_that_rotted_is_not_taken_for_what_arrives(config: ReceiverConfig) -> None:
+    """Equal bytes share one file; before a receipt is given for it, it is looked whether it still is those bytes."""
+    key = await filled(config)
+    async with living(config, key) as (serving, shop):
+        blob = serving.world.vault.blob(TOLD.sha256)
+        blob.write_bytes(b"\0" * len(CLIP))
+        await shop.upload(CLIP, replace(TOLD, key="again"))
+        assert blob.read_bytes() == CLIP
+        assert (config.state / "damaged" / TOLD.sha256).read_bytes() == b"\0" * len(CLIP)
+
+
 async def test_a_file_that_retention_took_does_not_come_back(config: ReceiverConfig) -> None:
     """Its record goes with it, though its content stays, which another file shares."""
     key = await filled(config, copy=False)
