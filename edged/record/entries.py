@@ -141,8 +141,8 @@ class Entries:
         """Write the sidecar; without it everything works, so a disk that refuses is only told."""
         async with self._outbox.describing:
             described = await sidecar.gather(self._outbox, incident.id)
-            if described is None:
-                return
+            if described is None or not (described.clips or described.snapshots):
+                return  # beside no file it would lie there for ever: it goes with the last of them
             try:
                 await self._on_writer(lambda: sidecar.write(self._directory(incident), described))
             except OSError as error:

@@ -314,19 +314,10 @@ def test_no_call_that_fails_costs_what_was_promised(state_dir: Path, call: str, 
 
     What it could not write stands in the loss ledger, with the disk's own words.
     """
-    tracing = (
-        "strace",
-        "-D",
-        "-f",
-        "-qq",
-        "--seccomp-bpf",
-        "-o",
-        str(state_dir.parent / "trace"),
-        "-e",
-        f"trace={call}",
-    )
+    trace = state_dir.parent / "trace"
+    tracing = ("strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", str(trace), "-e", f"trace={call}")
     failing = (*tracing, "-e", f"inject={call}:error={error}:when={when}")  # counted in each thread
-    program = (sys.executable, "-m", "tests.powercut.device_program", str(state_dir), "4", "1")
+    program = (sys.executable, "-m", "tests.powercut.device_program", str(state_dir), "3", "1")
     done = subprocess.run((*failing, *program), capture_output=True, text=True, check=False, timeout=55)
     said = [line for line in (*done.stdout.splitlines(), *done.stderr.splitlines()) if line.startswith("{")]
     assert "INJECTED" in trace.read_text()
