@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edged.app.client import ask
 from edged.app.fsck import CLEAN, FOUND, fsck
 from edged.base.errors import EdgedError, NewerSchemaError
 from edged.outbox.findings import Kind
 from edged.outbox.spool import Spool
-from tests.app.home import living
+from tests.app.home import living, until, watching
 from tests.record.stage import INCIDENT, OTHER
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edged.app.fsck import Report
+    from edged.app.world import World
     from tests.app.shop import Shop
 
 
@@ -318,6 +320,26 @@ async def test_beside_a_running_daemon_it_looks_and_does_not_touch(shop: Shop) -
         report = await fsck(settings, repair=False)
         assert report.code == FOUND
         assert "part-001.mp4 has other bytes than were recorded" in report.lines[0]
+
+
+async def test_what_is_being_recorded_is_no_finding(shop: Shop) -> None:
+    """An open incident, a part that grows without a row, and right after it the sidecars that are owed."""
+    settings = shop.config()
+    async with living(settings) as world:
+        await watching(world)
+        asked = await ask(settings, "record", {"camera": "door", "seconds": 2.0}, timeout=30.0)
+        for _ in range(3):
+            report = await fsck(settings, repair=False)
+            assert report.code == CLEAN, report.lines
+        await until(lambda: _is_closed(world, asked["incident"]))
+        report = await fsck(settings, repair=False)
+        assert report.code == CLEAN, report.lines
+    assert (await fsck(settings, repair=False)).code == CLEAN
+
+
+async def _is_closed(world: World, incident: str) -> bool:
+    found = await world.outbox.incident(incident)
+    return found is not None and found.closed is not None
 
 
 async def test_a_daemon_that_only_starts_keeps_its_directory(shop: Shop) -> None:
