@@ -51,7 +51,8 @@ _CALLS = {
 _DELAY = 500_000  # microseconds before each sync of a slow disk
 _SLOW = 15.0  # seconds
 _BEGIN = 4.0  # seconds in which each camera has its first picture, which ends the gap before it
-_LOOK = 0.05
+_LOOK = 0.1
+_TRIES = 1200  # looks whether a disk is really out
 
 
 async def soak(run: Run) -> None:
@@ -169,7 +170,8 @@ class _Equipped:
         await asyncio.to_thread(disk.cut)
         await asyncio.sleep(self._run.rng.uniform(0.5, 6.0))
         await program.stop(signal.SIGKILL)
-        await asyncio.to_thread(disk.remount)
+        await asyncio.to_thread(disk.take_out)
+        await asyncio.to_thread(_put_in_again, disk)
         await self._up(program)
 
     async def _read_only(self, program: Program, disk: LoopDisk) -> None:
@@ -197,8 +199,7 @@ class _Equipped:
                 self._run.found([Finding(kind="left_over", what=text, text=text)])
         finally:
             await program.stop(signal.SIGKILL)
-            await asyncio.to_thread(_let_go, disk.image)
-            await asyncio.to_thread(disk.put_in)
+            await asyncio.to_thread(_put_in_again, disk)
         await self._up(program)
 
     # ---------------------------------------------------------------------------------------------- the means
@@ -248,10 +249,18 @@ def _fill(path: Path, leave: int) -> None:
         os.close(descriptor)
 
 
-def _let_go(image: Path) -> None:
-    """Wait until no loop device holds `image`: mounted a second time beside the first it would be damaged."""
-    for _ in range(400):
-        if not subprocess.run(("losetup", "-j", image), check=True, capture_output=True).stdout:
-            return
+def _put_in_again(disk: LoopDisk) -> None:
+    """Mount a disk that was taken out once nothing holds it: mounted a second time beside the first it is damaged.
+
+    Other programs of this machine, such as `ip netns exec`, copy its mounts for a while.
+    """
+    for _ in range(_TRIES):
+        if not subprocess.run(("losetup", "-j", disk.image), check=True, capture_output=True).stdout:
+            try:
+                disk.put_in()
+            except (OSError, subprocess.CalledProcessError):
+                disk.take_out(by_force=True)
+            else:
+                return
         time.sleep(_LOOK)
-    raise SoakError(f"{image} is still in use after its disk was unmounted and its user killed")
+    raise SoakError(f"{disk.image} is still in use after its disk was unmounted and its user killed")
