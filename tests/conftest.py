@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from tests.simloop import Simulate
 
 
-# no timed verdicts: on a busy machine a slow draw is no defect
-settings.register_profile("edged", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("edged")
-
-# A crowded machine is no failure, so examples have no deadline; CI tries the same examples each time.
-settings.register_profile("edged", deadline=None, database=None, derandomize=bool(os.environ.get("CI")))
+# A crowded machine is no failure, so there are no timed verdicts; CI tries the same examples each time.
+settings.register_profile(
+    "edged",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
+    derandomize=bool(os.environ.get("CI")),
+)
 settings.load_profile("edged")
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _EARLIEST = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 UNKNOWN = "time unknown"
-NOTE_UNSYNCED = "The device's clock was not synchronised, so times may be wrong."
+NOTE_UNSYNCED = "The clock that gave these times was not synchronised, so they may be wrong."
 
 
 def is_set(stamp: Stamp) -> bool:

@@ -51,9 +51,9 @@ async def list_devices(config: ReceiverConfig) -> list[dict[str, object]]:
             {
                 "name": device.name,
                 "added": _time(device.added),
-                "last heartbeat": _time(device.heard),
-                "version": device.heartbeat.version if device.heartbeat else None,
-                "waiting": device.heartbeat.waiting if device.heartbeat else None,
+                "last heartbeat": _time(device.heard) or "never",
+                "version": device.heartbeat.version if device.heartbeat else "-",
+                "waiting": device.heartbeat.waiting if device.heartbeat else "-",
             }
             for device in await registry.devices()
         ]

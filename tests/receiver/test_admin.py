@@ -29,7 +29,8 @@ async def test_a_device_added_beside_a_running_receiver_can_upload(config: Recei
         assert receipt.verify(await shop.upload(b"one"), key)
         await admin.add_device(config, "shop", replace=True)
         assert (await shop.create(manifest_of(b"two"))).status == 401
-    assert [row["name"] for row in await admin.list_devices(config)] == ["shop"]
+    (row,) = await admin.list_devices(config)
+    assert (row["name"], row["last heartbeat"], row["version"], row["waiting"]) == ("shop", "never", "-", "-")
 
 
 async def test_names_and_repeats_are_refused(config: ReceiverConfig) -> None:
