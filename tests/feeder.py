@@ -62,7 +62,7 @@ _ENCODERS: dict[str, dict[str, str]] = {
 
 @dataclass(kw_only=True, slots=True)
 class Run:
-    """Good pictures on one connection, on the machine's monotonic clock: the first, and the newest so far."""
+    """Good pictures on one connection, on the machine's monotonic clock: when the first came, the newest was taken."""
 
     start: float
     end: float
@@ -172,15 +172,17 @@ class Feeder:
             data = self._spoilt(sender.send(picture), fault, number)
             connection.sendall(data)
             if picture is not None and fault not in SPOILT:
-                run = self._went(run)
+                run = self._went(run, began + number / self.rate)
 
-    def _went(self, run: Run | None) -> Run:
-        """Note that a good picture went out, as one more of `run` or as the first of another."""
-        now = _now()
-        if run is None or now - run.end > _BREAK:
-            run = Run(start=now, end=now)
+    def _went(self, run: Run | None, due: float) -> Run:
+        """Note that the good picture of `due` went out, as one more of `run` or as the first of another.
+
+        It is stamped with when it was due; a busy machine may have sent it later.
+        """
+        if run is None or due - run.end > _BREAK:
+            run = Run(start=max(due, _now()), end=due)
             self.runs.append(run)
-        run.end = now
+        run.end = due
         return run
 
     def _picture(self, fault: Fault) -> NDArray[np.uint8]:

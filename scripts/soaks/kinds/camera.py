@@ -7,8 +7,6 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from edged.base.clock import SystemClock
 from scripts.soaks.oracle import device, pictures
 from scripts.soaks.oracle.judge import Finding
@@ -34,7 +32,6 @@ _CONVERGED = 9.0  # seconds after which an encoder makes the same of a frozen pi
 _SHORT = 0.3  # how often, of 1.0, a fault lasts a second alone
 _BACK = 150.0  # seconds: the ladder waits for a minute at most
 _STEADY = 3.0  # seconds of good pictures, before the next thing breaks
-_THREADS = 4  # more than there were: one that is on its way out for each camera that was broken
 _now = SystemClock().mono
 
 
@@ -47,7 +44,6 @@ class _World:
     feeders: dict[str, Feeder]
     since: float = 0.0
     starts: int = 0
-    threads: int = 0
     findings: list[Finding] = field(default_factory=list)
     unsure: dict[str, list[tuple[float, float]]] = field(default_factory=dict)  # times, by camera
     frozen: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
@@ -110,7 +106,6 @@ async def _begin(world: _World) -> None:
     await _shown(world, tuple(world.feeders))
     await asyncio.sleep(2.0)
     world.since, world.starts = _now(), world.rig.device.starts
-    world.threads = world.threads or psutil.Process(world.rig.device.pid).num_threads()
 
 
 async def _break(world: _World) -> None:
@@ -164,7 +159,7 @@ def _steady(feeder: Feeder, began: float) -> bool:
     if not feeder.runs:
         return False
     newest = feeder.runs[-1]
-    return newest.end > began + 1.0 and newest.end - newest.start > _STEADY and _now() - newest.end < 1.0
+    return newest.end > began + 1.0 and newest.end - newest.start > _STEADY and _now() - newest.end < _STEADY
 
 
 async def _round(world: _World, *, again: bool) -> None:
@@ -172,9 +167,6 @@ async def _round(world: _World, *, again: bool) -> None:
     await asyncio.sleep(3.0)
     until = _now() - 0.5
     rig = world.rig
-    threads = psutil.Process(rig.device.pid).num_threads()
-    if threads > world.threads + _THREADS:
-        world.note("left_over", f"{threads} threads where there were {world.threads}: abandoned ones are left")
     for name, feeder in world.feeders.items():
         if feeder.open > 1:
             world.note("left_over", f"{feeder.open} connections to {name}: abandoned ones are left")

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 SLACK = 1.0  # seconds: the ledger is exact to these
-_OPENING = 4.0  # seconds that opening may take: an outage ends with the first picture seen, on a busy machine late
 
 
 class Run(Protocol):
@@ -35,6 +34,7 @@ class Shown:
     until: float
     silence: float
     unsure: Sequence[tuple[float, float]] = ()
+    opening: float = 4.0  # seconds that it may take: an outage ends with the first picture seen, on a busy machine late
 
     def holes(self) -> list[tuple[float, float]]:
         """Return the times without a good picture."""
@@ -72,7 +72,9 @@ def gaps(shown: Shown, rows: Iterable[dict[str, Any]]) -> Iterator[Finding]:
                 kind="lost", what=f"gap {shown.camera} {start:.1f}", text=text + _beside(shown, entered, start)
             )
     for start, end, why in entered:
-        seen = [(run.start + _OPENING, run.end - SLACK) for run in shown.runs if run.end - run.start > _OPENING]
+        seen = [
+            (run.start + shown.opening, run.end - SLACK) for run in shown.runs if run.end - run.start > shown.opening
+        ]
         wrong = _common((start, end), [(a, b, "") for a, b in seen if b > a])
         if wrong > 0.01 and not shown.is_unsure(start, end):  # noqa: PLR2004 -- rounding
             text = (
