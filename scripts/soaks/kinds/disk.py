@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import http.client
+import json
 import os
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scripts.soaks.oracle import device
 from scripts.soaks.oracle.coverage import judge_coverage
@@ -160,7 +162,7 @@ class _Equipped:
     async def _slow(self, program: Program, disk: LoopDisk) -> None:
         """Let each sync take half a second: the device loses no picture for it."""
         before = len(await self._missed())
-        await self._traced(program, disk, "fsync,fdatasync", f"delay_enter={_DELAY}", _SLOW)
+        await self._traced(program, disk, "fsync,fdatasync", f"delay_enter={_DELAY}", _SLOW, self._tell_lag)
         for event in (await self._missed())[before:]:
             text = f"a slow disk cost pictures: {event}"
             self._run.found([Finding(kind="lost", what=text, text=text)])
@@ -204,8 +206,23 @@ class _Equipped:
 
     # ---------------------------------------------------------------------------------------------- the means
 
-    async def _traced(self, program: Program, disk: LoopDisk, calls: str, injection: str, seconds: float) -> None:
-        """Have it run for `seconds` with `injection` into `calls`, then as ever."""
+    async def _tell_lag(self) -> None:
+        """Show how late the device's loop has been."""
+        pages = await self._rig.device.said("status page is up")
+        with contextlib.suppress(OSError):  # it has not come so far yet
+            health = await asyncio.to_thread(_health, pages[-1]["address"])
+            self._run.note(f"the device's loop lag, 99 %: {health['loop_lag_p99_s'] * 1000:.0f} ms")
+
+    async def _traced(
+        self,
+        program: Program,
+        disk: LoopDisk,
+        calls: str,
+        injection: str,
+        seconds: float,
+        at_end: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Have it run for `seconds` with `injection` into `calls`, do `at_end`, then have it run as ever."""
         self._run.note(f"{program.name}: {calls}:{injection}")
         await program.stop()
         plain, trace = list(program.command), disk.image.with_suffix(".strace")
@@ -214,6 +231,8 @@ class _Equipped:
         program.command = [*tracing, "-e", f"inject={calls}:{injection}", *plain]
         starting = asyncio.ensure_future(program.start())
         await asyncio.sleep(seconds)
+        if at_end is not None:
+            await at_end()
         program.command = plain
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
@@ -229,6 +248,14 @@ class _Equipped:
         """Return what the device's log tells of pictures that were not recorded."""
         said = self._rig.device.said
         return [*await said("pictures lost"), *await said("recording has a gap")]
+
+
+def _health(page: str) -> dict[str, Any]:
+    """Return what the page says of the device's health, also when it is ill."""
+    with contextlib.closing(http.client.HTTPConnection(page.removeprefix("http://").strip("/"), timeout=5)) as link:
+        link.request("GET", "/health")
+        told: dict[str, Any] = json.loads(link.getresponse().read())
+        return told
 
 
 def _fill(path: Path, leave: int) -> None:
