@@ -157,12 +157,16 @@ class _Equipped:
         errors, most = _CALLS[call]
         first = rng.randint(1, most)
         when = rng.choice((f"{first}", f"{first}..{first + rng.randint(1, 8)}", f"{first}+"))
-        await self._traced(program, disk, call, f"error={rng.choice(errors)}:when={when}", rng.uniform(4.0, 10.0))
+        await self._traced(
+            program, disk, call, f"error={rng.choice(errors)}:when={when}", seconds=rng.uniform(4.0, 10.0)
+        )
 
     async def _slow(self, program: Program, disk: LoopDisk) -> None:
         """Let each sync take half a second: the device loses no picture for it."""
         before = len(await self._missed())
-        await self._traced(program, disk, "fsync,fdatasync", f"delay_enter={_DELAY}", _SLOW, self._tell_lag)
+        await self._traced(
+            program, disk, "fsync,fdatasync", f"delay_enter={_DELAY}", seconds=_SLOW, at_end=self._tell_lag
+        )
         for event in (await self._missed())[before:]:
             text = f"a slow disk cost pictures: {event}"
             self._run.found([Finding(kind="lost", what=text, text=text)])
@@ -219,6 +223,7 @@ class _Equipped:
         disk: LoopDisk,
         calls: str,
         injection: str,
+        *,
         seconds: float,
         at_end: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
