@@ -178,6 +178,9 @@ DAMAGE: dict[str, Callable[[Site], object]] = {
     "folder": lambda site: rename_folder(site, str(site.folder / "missing")),
     "folder is a file": lambda site: rename_folder(site, str(FOOTAGE), require_mount=False),
     "not mounted": lambda site: rename_folder(site, "/"),
+    "state's disk": lambda site: site.tables["device"].update(
+        state="/var/lib/edged-that-nobody-mounted", require_mount=True
+    ),
     "state": lambda site: (site.folder / "state").write_text("a file"),
     "database": spoil_database,
 }
@@ -196,6 +199,7 @@ DAMAGE: dict[str, Callable[[Site], object]] = {
         ("folder", "folder usb", "does not exist", "mount it"),
         ("folder is a file", "folder usb", "is no directory", "mount it"),
         ("not mounted", "folder usb", "nothing is mounted at /", "mount it"),
+        ("state's disk", "state directory", "nothing is mounted here", "device.state"),
         ("state", "state directory", "is no directory", "device.state"),
         ("database", "database", "not a database", "rebuilds it"),
     ],
