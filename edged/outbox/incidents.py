@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edged.model import DeliveryKind
-from edged.outbox import deliveries, rows, windows
+from edged.outbox import deliveries, notices, rows, windows
 from edged.outbox.nouns import Dossier
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from edged.base.clock import Stamp
     from edged.model import Clip, Incident, Snapshot
-    from edged.outbox.nouns import AlertRules, Document
+    from edged.outbox.nouns import AlertRules, Document, Notice
     from edged.outbox.policy import Draft
 
 _INSERT = """
@@ -65,12 +65,19 @@ def open_incident(
     return incident
 
 
-def import_incident(connection: Connection, incident: Incident) -> bool:
-    """Enter an incident found in a sidecar, raising no alert; False if it is known."""
-    if find(connection, incident.id) is not None:
-        return False
-    _insert(connection, incident, None)
-    return True
+def import_incidents(
+    connection: Connection, found: Sequence[Incident], notice: Notice | None, people: Sequence[str], now: Stamp
+) -> int:
+    """Enter incidents found in sidecars, raising no alerts, and the notice that tells of them; return how many are new.
+
+    All in one, or those that a crash kept from being entered would be told of a second time.
+    """
+    if notice is not None:
+        notices.enter(connection, notice, people, now)
+    new = [incident for incident in found if find(connection, incident.id) is None]
+    for incident in new:
+        _insert(connection, incident, None)
+    return len(new)
 
 
 def extend_incident(connection: Connection, incident: str, zones: Iterable[str]) -> None:

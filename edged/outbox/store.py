@@ -88,9 +88,10 @@ class Outbox:
             lambda tx: incidents.open_incident(tx, self.root, incident, drafts, rules=rules, snapshot=snapshot, now=now)
         )
 
-    async def import_incident(self, incident: Incident) -> bool:
-        """Enter an incident found in a sidecar as it is, raising no alert; False if it is known."""
-        return await self._write(lambda tx: incidents.import_incident(tx, incident))
+    async def import_incidents(self, found: Sequence[Incident], notice: Notice | None, people: Sequence[str]) -> int:
+        """Enter incidents found in sidecars as they are, and the notice that tells of them; return how many are new."""
+        now = self._now()
+        return await self._write(lambda tx: incidents.import_incidents(tx, found, notice, people, now))
 
     async def extend_incident(self, incident: str, zones: Iterable[str]) -> None:
         """Add zones to an incident."""

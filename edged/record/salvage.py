@@ -113,24 +113,25 @@ class _Salvage:
         return sidecar.Sidecar(incident=_incident_of(label))
 
     async def tell(self, lost: Sequence[Sidecar]) -> None:
-        """Enter incidents again, after one digest of those whose alert may never have gone out."""
+        """Enter incidents again, with one digest of those whose alert may never have gone out."""
+        notice = None
         untold = [found.incident for found in lost if _alert_unknown(found)]
         if untold:
             names = "".join(sorted(incident.id for incident in untold))
             first = min(untold, key=lambda incident: incident.opened.wall)
             notice = Notice(
-                id=hashlib.sha256(names.encode()).hexdigest()[:32],  # the same when a crash makes this run again
+                id=hashlib.sha256(names.encode()).hexdigest()[:32],
                 kind=NoticeKind.RECOVERED,
                 since=first.opened,
                 incident=first.id,
                 camera=first.camera if len(untold) == 1 else "",
                 count=len(untold),
             )
-            await self._outbox.add_notice(notice, self._destinations.people)
-        for found in lost:
-            if await self._outbox.import_incident(found.incident):
-                self.report = replace(self.report, imported=self.report.imported + 1)
-                log.warning("incident entered again", incident=found.incident.id, camera=found.incident.camera)
+        found_again = [found.incident for found in lost]
+        imported = await self._outbox.import_incidents(found_again, notice, self._destinations.people)
+        self.report = replace(self.report, imported=imported)
+        for incident in found_again:
+            log.warning("incident entered again", incident=incident.id, camera=incident.camera)
 
     async def try_to_recover(self, directory: Path) -> None:
         """Recover `directory`; where the disk refuses, its files stay as they are for the next start."""

@@ -45,7 +45,7 @@ async def test_incidents_of_a_stopped_device(state_dir: Path) -> None:
     clock = HandClock()
     outbox = await open_outbox(state_dir / "outbox.db", clock)
     incident = Maker(clock=clock).incident()
-    await outbox.import_incident(incident)
+    await outbox.import_incidents([incident], None, ())
     await outbox.close()
     listed = await ask(config(state_dir), "incidents.list", {}, timeout=5.0)
     assert [each["id"] for each in listed["incidents"]] == [incident.id]

@@ -17,16 +17,21 @@ import pytest
 import structlog
 
 from edged.base.log import configure
+from edged.outbox.spool import Spool
+from edged.outbox.store import open_outbox
 from edged.receiver.app import serve
+from edged.record.salvage import salvage
 from scripts.soaks.rig import open_rig
 from scripts.soaks.tables import DEVICE as DEVICE_NAME
 from scripts.soaks.tables import cameras
 from tests.disks import loop_disk, needs_disks
+from tests.outbox.world import HandClock
 from tests.powercut import receiver_verdict
 from tests.powercut.card import cuts
 from tests.powercut.device_verdict import Verdict
 from tests.powercut.receiver_program import config_of
 from tests.powercut.recorder import needs_strace, record
+from tests.record.stage import DESTINATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +90,32 @@ def test_a_device_cut_off_again_while_it_recovers_keeps_it_all_the_same(memory: 
             found = verdict.judge(cut.root, (*first.said, *cut.said), "boot-3")
             wrong += [(first.after, cut.after, sentence) for sentence in found]
     assert not wrong
+
+
+@needs_strace
+def test_a_device_cut_off_while_it_makes_a_lost_database_anew_tells_of_nothing_twice(
+    memory: Path, state_dir: Path
+) -> None:
+    """Neither database nor sidecars are left: each incident is entered again, and counted in one mail."""
+    record(["-m", DEVICE, str(state_dir), "3", "1"], state_dir)
+    for path in (*state_dir.glob("outbox.db*"), *state_dir.rglob("incident.json")):
+        path.unlink()
+    recording = record(["-m", DEVICE, str(state_dir), "0", "2"], state_dir)
+    rng, told = Random(4), set()
+    for cut in cuts(recording, memory, rng, share=0.15):
+        asyncio.run(recover(cut.root))
+        with contextlib.closing(sqlite3.connect(cut.root / "outbox.db")) as database:
+            (incidents,) = database.execute("SELECT count(*) FROM incidents").fetchone()
+            counted = [row[0] for row in database.execute("SELECT count FROM notices WHERE kind = 'recovered'")]
+            told.add((incidents, *counted))
+    assert told == {(3, 3)}
+
+
+async def recover(state: Path) -> None:
+    """Start on `state` far enough to make good what a crash has left."""
+    outbox = await open_outbox(state / "outbox.db", HandClock(name="boot-3"))
+    await salvage(outbox, Spool(state), DESTINATIONS)
+    await outbox.close()
 
 
 @needs_strace

@@ -81,8 +81,8 @@ async def test_parts_in_order_and_once(outbox: Outbox, make: Maker) -> None:
 async def test_an_imported_incident_alerts_nobody(outbox: Outbox, make: Maker) -> None:
     """It is entered as its sidecar has it, opens no cool-down, and a known one is left alone."""
     incident = replace(make.incident(), held="cooldown", alerting=False, closed=make.now())
-    assert await outbox.import_incident(incident)
-    assert not await outbox.import_incident(replace(incident, camera="other"))
+    assert await outbox.import_incidents([incident], None, ()) == 1
+    assert await outbox.import_incidents([replace(incident, camera="other")], None, ()) == 0
     assert await outbox.incident(incident.id) == incident
     assert await outbox.deliveries() == ()
     assert await outbox.next_window_end() is None
