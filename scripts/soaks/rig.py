@@ -108,13 +108,17 @@ class Rig:
         await self.heal()
         await self.start()
         with contextlib.suppress(TimeoutError):  # what has not come back by then, the oracle will tell
-            async with asyncio.timeout(SETTLE / 2):
-                while not await self._sees():  # noqa: ASYNC110 -- another process is asked
-                    await asyncio.sleep(_LOOK)
+            await self.watching()
         async with asyncio.timeout(SETTLE):
             while not await self._drain():
                 await self.device.ready()
                 await asyncio.sleep(0.2)
+
+    async def watching(self) -> None:
+        """Wait until all cameras give pictures; TimeoutError when they don't."""
+        async with asyncio.timeout(SETTLE / 2):
+            while not await self._sees():  # noqa: ASYNC110 -- another process is asked
+                await asyncio.sleep(_LOOK)
 
     async def _sees(self) -> bool:
         """Return whether all cameras give pictures, and the ledger of gaps says so."""
@@ -142,7 +146,7 @@ class Rig:
             if code:
                 text = f"{program.name} ended with {code} when it was told to stop; its log: {program.log}"
                 self._running.append(Finding(kind="left_over", what=f"stop {program.name}", text=text))
-        self._running += await self._fsck()
+        self._running += await examined(self.folder / "edged.toml")
         return await asyncio.to_thread(self._verdict)
 
     def _verdict(self) -> Verdict:
@@ -167,19 +171,6 @@ class Rig:
             useful_bytes=self._judged.useful - before.useful,
             wire_bytes=self._judged.wire - before.wire,
         )
-
-    async def _fsck(self) -> list[Finding]:
-        """Have the device's own check look at what it left: it must find nothing."""
-        process = await asyncio.create_subprocess_exec(
-            *(*EDGED, "fsck", "--config", str(self.folder / "edged.toml")),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        told, _ = await process.communicate()
-        if not process.returncode:
-            return []
-        lines = [line for line in told.decode(errors="replace").splitlines() if not line.startswith("note: ")]
-        return [Finding(kind="left_over", what="fsck", text=f"edged fsck: {line}") for line in lines]
 
     async def round(self, run: Run, *, again: bool = True) -> Verdict:
         """End a round: settle, judge and count; then start `again` with the same folders."""
@@ -284,6 +275,18 @@ def _configure(folder: Path, here: tables.Table, there: tables.Table, key: Path)
     (folder / "run").mkdir(mode=0o700)
     key.touch(mode=0o600)
     key.write_text(made.stdout.strip())
+
+
+async def examined(config: Path) -> list[Finding]:
+    """Have the device's own check look at what a stopped device has left; return what it finds."""
+    process = await asyncio.create_subprocess_exec(
+        *(*EDGED, "fsck", "--config", str(config)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    told, _ = await process.communicate()
+    if not process.returncode:
+        return []
+    lines = [line for line in told.decode(errors="replace").splitlines() if not line.startswith("note: ")]
+    return [Finding(kind="left_over", what="fsck", text=f"edged fsck: {line}") for line in lines]
 
 
 def _free_port() -> int:
