@@ -83,16 +83,17 @@ async def refresh(outbox: Outbox, incident: str) -> bool:
         if sidecar is None:
             return False
         try:
-            return await asyncio.to_thread(_refresh, sidecar)
+            return await asyncio.to_thread(put, sidecar)
         except OSError as error:
             log.warning("sidecar not written", incident=incident, error=error.strerror or str(error))
             outbox.undescribed.add(incident)
             return False
 
 
-def _refresh(sidecar: Sidecar) -> bool:
+def put(sidecar: Sidecar) -> bool:
+    """Write the sidecar beside its files; False where there are none any more: alone it would lie there for ever."""
     directory = next((one.path.parent for one in sidecar.files if one.path.parent.is_dir()), None)
-    if directory is None:  # retention has deleted what it described
+    if directory is None:
         return False
     write(directory, sidecar)
     return True

@@ -21,7 +21,6 @@ from edged.record.tape import Lost
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from pathlib import Path
 
     from edged.base.clock import Clock, Stamp
     from edged.model import Incident, Snapshot
@@ -46,8 +45,7 @@ class Entries:
         destinations: Destinations,
         rules: AlertRules,
         on_commit: Callable[[Incident], None],
-        on_writer: Callable[[Callable[[], None]], Awaitable[None]],
-        directory: Callable[[Incident], Path],
+        on_writer: Callable[[Callable[[], bool]], Awaitable[bool]],
     ) -> None:
         self._camera = camera
         self._outbox = outbox
@@ -56,7 +54,6 @@ class Entries:
         self._rules = rules
         self._on_commit = on_commit
         self._on_writer = on_writer
-        self._directory = directory
         self._commits = Commits(camera)
 
     @property
@@ -141,10 +138,10 @@ class Entries:
         """Write the sidecar; without it everything works, so a disk that refuses is only told."""
         async with self._outbox.describing:
             described = await sidecar.gather(self._outbox, incident.id)
-            if described is None or not (described.clips or described.snapshots):
-                return  # beside no file it would lie there for ever: it goes with the last of them
+            if described is None:
+                return
             try:
-                await self._on_writer(lambda: sidecar.write(self._directory(incident), described))
+                await self._on_writer(lambda: sidecar.put(described))
             except OSError as error:
                 log.warning("sidecar not written", incident=incident.id, error=error.strerror or str(error))
                 self._outbox.undescribed.add(incident.id)

@@ -85,7 +85,6 @@ class Recorder:
             rules=rules,
             on_commit=on_commit,
             on_writer=self._on_writer,
-            directory=self._directory,
         )
         self._job: asyncio.Future[Any] | None = None  # the writer's newest
         self._unwritten: list[Packet] = []  # taken from the ring, not yet with the writer

@@ -351,6 +351,28 @@ def test_without_room_there_is_a_snapshot_and_a_loss(simulate: Simulate, state_d
     simulate(scene)
 
 
+def test_no_sidecar_comes_back_after_the_last_file_is_gone(simulate: Simulate, state_dir: Path) -> None:
+    """Retention took the only snapshot of an incident that goes on without clips: nothing would take a sidecar away."""
+
+    async def scene(clock: SimClock) -> None:
+        async with stage(clock, state_dir, has_room=lambda: False) as on:
+            playing = asyncio.ensure_future(on.play(packets(seconds=14, start=BEGIN)))
+            await on.until(BEGIN + 7.5)
+            await on.emit(EventKind.OPENED, BEGIN + 7.0)
+            await on.until(BEGIN + 9.0)
+            (snapshot,) = await on.outbox.snapshots_of(INCIDENT)
+            await on.outbox.delete_file(snapshot.id, "made room")
+            await asyncio.to_thread(on.spool.delete, snapshot.path)
+            await on.emit(EventKind.CLOSED, BEGIN + 11.0, keep_until=BEGIN + 12.0)
+            await playing
+            await asyncio.sleep(1.0)
+            (incident,) = await on.outbox.incidents()
+            assert incident.closed is not None
+            assert not snapshot.path.parent.exists()
+
+    simulate(scene)
+
+
 def test_a_pre_roll_that_had_no_room_in_memory_is_a_gap(simulate: Simulate, state_dir: Path) -> None:
     """What the ring could not hold is in the ledger of gaps, with its length."""
 
