@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from tests.powercut.device_verdict import Verdict
 from tests.powercut.recorder import needs_strace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from edged.model import Clip, Incident
     from edged.outbox.store import Outbox
@@ -55,6 +56,33 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a disk needs root")
     with disks.small_disk(tmp_path / "disk") as mount:
         yield mount
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A directory that a test binds a disk to; unmounted at the end."""
+    path = tmp_path / "place"
+    path.mkdir()
+    yield path
+    while os.path.ismount(path):
+        subprocess.run(["umount", "-l", path], check=True)
+
+
+Opening = Callable[[Spool, HandClock], Awaitable["Outbox"]]
+
+
+@pytest.fixture
+async def opening() -> AsyncIterator[Opening]:
+    """Opens outboxes, which are closed with the test."""
+    opened: list[Outbox] = []
+
+    async def open_one(spool: Spool, clock: HandClock) -> Outbox:
+        opened.append(await open_outbox(spool.database, clock))
+        return opened[-1]
+
+    yield open_one
+    for outbox in opened:
+        await outbox.close()
 
 
 def prepared(root: Path) -> Spool:
@@ -107,10 +135,10 @@ async def opened(outbox: Outbox, make: Maker) -> Incident:
 # ------------------------------------------------------------------------------------------------ a full disk
 
 
-async def test_an_alert_is_committed_on_a_full_disk(small_disk: Path, clock: HandClock) -> None:
+async def test_an_alert_is_committed_on_a_full_disk(small_disk: Path, clock: HandClock, opening: Opening) -> None:
     """Not a byte is free: incident and alert are entered at once for the ballast's room, and no clip may take it."""
     spool = prepared(small_disk / "state")
-    outbox = await open_outbox(spool.database, clock)
+    outbox = await opening(spool, clock)
     make = Maker(clock=clock, root=spool.root)
     keeper = keeper_of(outbox, spool, clock, **NO_FLOORS)
     await keeper.step()
@@ -120,7 +148,6 @@ async def test_an_alert_is_committed_on_a_full_disk(small_disk: Path, clock: Han
     assert all(incident.alerting for incident in entered)
     assert not keeper.has_room()
     assert len(await outbox.deliveries(limit=1000)) == 300
-    await outbox.close()
 
 
 async def test_the_last_room_belongs_to_the_database(small_disk: Path, clock: HandClock, tmp_path: Path) -> None:
@@ -135,10 +162,10 @@ async def test_the_last_room_belongs_to_the_database(small_disk: Path, clock: Ha
     assert list(spool.clips.iterdir()) == list(spool.documents.iterdir()) == []
 
 
-async def test_the_ballast_lets_a_full_disk_delete(small_disk: Path, clock: HandClock) -> None:
+async def test_the_ballast_lets_a_full_disk_delete(small_disk: Path, clock: HandClock, opening: Opening) -> None:
     """On a disk filled to the last byte the ballast goes, then the proven clip, and the ballast is laid again."""
     spool = prepared(small_disk / "state")
-    outbox = await open_outbox(spool.database, clock)
+    outbox = await opening(spool, clock)
     make = Maker(clock=clock, root=spool.root)
     clip = await recorded(outbox, spool, make, size=6_000_000)
     await prove(outbox, clip)
@@ -151,29 +178,29 @@ async def test_the_ballast_lets_a_full_disk_delete(small_disk: Path, clock: Hand
     assert (await outbox.counts()).deleted == 1
     assert (spool.root / "ballast").exists()
     assert keeper.has_room()
-    await outbox.close()
 
 
-async def test_edged_starts_on_a_full_disk(small_disk: Path, clock: HandClock) -> None:
+async def test_edged_starts_on_a_full_disk(small_disk: Path, clock: HandClock, opening: Opening) -> None:
     """The lock, SQLite's files and the new boot's row need room that the ballast has kept for them."""
     spool = prepared(small_disk / "state")
     with spool.lock():
-        outbox = await open_outbox(spool.database, clock)
+        outbox = await opening(spool, clock)
         await opened(outbox, Maker(clock=clock, root=spool.root))
         await outbox.close()  # takes the files beside the database away
     fill(small_disk / "filler")
     clock.reboot(trusted=True)
     spool = prepared(small_disk / "state")
     with spool.lock():
-        outbox = await open_outbox(spool.database, clock)
+        outbox = await opening(spool, clock)
         assert len(await outbox.incidents()) == 1
-        await outbox.close()
 
 
-async def test_a_full_disk_is_told_and_so_is_that_it_has_room_again(small_disk: Path, clock: HandClock) -> None:
+async def test_a_full_disk_is_told_and_so_is_that_it_has_room_again(
+    small_disk: Path, clock: HandClock, opening: Opening
+) -> None:
     """Full for an hour, then freed: one mail at its beginning, clips again at once, one mail when that has lasted."""
     spool = prepared(small_disk / "state")
-    outbox = await open_outbox(spool.database, clock)
+    outbox = await opening(spool, clock)
     keeper = keeper_of(
         outbox,
         spool,
@@ -197,13 +224,12 @@ async def test_a_full_disk_is_told_and_so_is_that_it_has_room_again(small_disk: 
         "system The disk is full but for 1 MB",
         "clear There is room on the disk again",
     ]
-    await outbox.close()
 
 
-async def test_a_disk_at_the_edge_is_told_once(small_disk: Path, clock: HandClock) -> None:
+async def test_a_disk_at_the_edge_is_told_once(small_disk: Path, clock: HandClock, opening: Opening) -> None:
     """Room that comes and goes minute by minute is one mail and not one for each turn."""
     spool = prepared(small_disk / "state")
-    outbox = await open_outbox(spool.database, clock)
+    outbox = await opening(spool, clock)
     keeper = keeper_of(
         outbox,
         spool,
@@ -223,7 +249,6 @@ async def test_a_disk_at_the_edge_is_told_once(small_disk: Path, clock: HandCloc
         assert keeper.has_room()
         clock.at += 61.0
     assert len(await told(outbox)) == 1
-    await outbox.close()
 
 
 async def told(outbox: Outbox) -> list[str]:
@@ -237,15 +262,13 @@ async def told(outbox: Outbox) -> list[str]:
 
 
 async def test_an_unmounted_disk_loses_no_file_and_fills_no_other(
-    small_disk: Path, tmp_path: Path, clock: HandClock
+    small_disk: Path, place: Path, clock: HandClock, opening: Opening
 ) -> None:
     """While it is away nothing is written beneath it, no file is given up as lost, and clips wait; then all goes on."""
-    place = tmp_path / "place"
-    place.mkdir()
     subprocess.run(["mount", "--bind", small_disk, place], check=True)
     root = place / "state"
     spool = prepared(root)
-    outbox = await open_outbox(spool.database, clock)
+    outbox = await opening(spool, clock)
     clip = await recorded(outbox, spool, Maker(clock=clock, root=root))
     keeper = keeper_of(outbox, spool, clock, **NO_FLOORS)
     subprocess.run(["umount", "-l", place], check=True)
@@ -267,8 +290,6 @@ async def test_an_unmounted_disk_loses_no_file_and_fills_no_other(
     assert clip.path.exists()
     assert await outbox.count_losses() == 0
     assert [notice.split(" ", 1)[0] for notice in await told(outbox)] == [NoticeKind.SYSTEM, NoticeKind.CLEAR]
-    await outbox.close()
-    subprocess.run(["umount", "-l", place], check=True)
 
 
 class _Reader:

@@ -40,6 +40,16 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield mount
 
 
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A directory that a test binds a disk to; unmounted at the end."""
+    path = tmp_path / "place"
+    path.mkdir()
+    yield path
+    while os.path.ismount(path):
+        subprocess.run(["umount", "-l", path], check=True)
+
+
 def config_of(state: Path) -> ReceiverConfig:
     """Return a receiver that keeps no reserve, so that it meets the disk's end itself."""
     config = ReceiverConfig(state=state, public_url="http://127.0.0.1:1", listen="127.0.0.1:0", name="hq")
@@ -76,10 +86,8 @@ async def stored(serving: Serving) -> list[bytes]:
     return [serving.world.vault.blob(file.sha256).read_bytes() for file in files]
 
 
-async def test_an_unmounted_disk_loses_no_file(disk: Path, tmp_path: Path) -> None:
+async def test_an_unmounted_disk_loses_no_file(disk: Path, place: Path) -> None:
     """While it is away the device is put off, nothing is written beneath it, and no row is dropped for it."""
-    place = tmp_path / "place"
-    place.mkdir()
     subprocess.run(["mount", "--bind", disk, place], check=True)
     async with serve(config_of(place / "state")) as serving, await known_device(serving, "shop") as shop:
         told = manifest_of(DATA)
@@ -96,7 +104,6 @@ async def test_an_unmounted_disk_loses_no_file(disk: Path, tmp_path: Path) -> No
         assert (await shop.create(told)).headers["Upload-Offset"] == str(len(DATA))
         assert (await shop.patch(begun, 0, DATA)).status == 204
         assert await stored(serving) == [DATA, DATA]
-    subprocess.run(["umount", "-l", place], check=True)
 
 
 async def test_a_disk_that_must_be_mounted_and_is_not_is_never_replaced_by_the_system_s() -> None:
