@@ -49,6 +49,7 @@ SPOILT = frozenset({"frozen", "damage"})  # what is seen then is worth nothing, 
 _now = SystemClock().mono
 _TICKS = 90_000  # a second in MPEG-TS
 _PACKET = 188
+_LATE = 0.5  # seconds: pictures that a busy machine is so late with are left out
 _BREAK = 1.5  # seconds between two pictures of one run
 _LIVE = {"flush_packets": "1", "max_interleave_delta": "1"}  # nothing is held back
 _SOUND = 8000  # samples a second
@@ -154,6 +155,9 @@ class Feeder:
         run: Run | None = None
         while not self._over.is_set() and self.fault != "refuse":
             number += 1
+            while _now() - (began + number / self.rate) > _LATE:  # as a camera does, whose line is too slow
+                number += 1
+                sender.skip()
             if (wait := began + number / self.rate - _now()) > 0:
                 self._over.wait(wait)
             if (sender.codec, sender.size) != (self.codec, self.size):

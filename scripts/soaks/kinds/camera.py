@@ -61,7 +61,9 @@ async def soak(run: Run) -> None:
         fresh += 1
         with contextlib.ExitStack() as stack:
             feeders = {
-                f"bad{n}": stack.enter_context(Feeder(run.rng.randrange(1000), period=run.rng.choice((9.0, 12.0))))
+                f"bad{n}": stack.enter_context(
+                    Feeder(run.rng.randrange(1000), period=run.rng.choice((9.0, 12.0)), rate=6.0)
+                )
                 for n in (1, 2, 3)
             }
             async with open_rig(run.folder / str(fresh), device_table=_table(feeders)) as rig:
