@@ -47,6 +47,7 @@ _UNAUTHORISED = 401
 _SECONDS = re.compile(r"[0-9]{1,12}")  # Unix time, as far as a signature can carry it
 _ANSWERS = 10  # times the patience for silence in which a whole answer must be there
 _HANGS = 5.0  # seconds without a move, after which the line itself is looked at
+_LISTEN = 5.0  # seconds of knocking at a time
 _TICK = 1.0  # seconds between looks at a request under way
 
 
@@ -217,14 +218,14 @@ class Line:
         """Return when `exchange` is over; NoAnswerError when nothing has moved for too long, or too little."""
         loop, body = asyncio.get_running_loop(), request.body
         last, since = (-1, -1), loop.time()
-        sent = since
-        while not (await asyncio.wait({exchange}, timeout=_TICK))[0]:
+        sent, pause = since, _TICK
+        while not (await asyncio.wait({exchange}, timeout=pause))[0]:
             account = self.traffic.total()
             moved = (account.acked, account.received)
             if moved != last or (not isinstance(body, bytes) and body.waiting):
                 last, since = moved, loop.time()
-            if loop.time() - since > _HANGS:
-                await self._knock(exchange)
+            hangs = loop.time() - since > _HANGS
+            pause = 0.0 if hangs and await self._knock(exchange) else _TICK
             limit = self._settings.progress_timeout if _unfinished(body) else self._settings.reply_timeout
             if loop.time() - since > limit:
                 raise NoAnswerError(f"nothing moved for {limit:.0f} s")
@@ -233,12 +234,15 @@ class Line:
             elif request.sink is None and loop.time() - sent > _ANSWERS * limit:
                 raise NoAnswerError(f"the answer had no end within {_ANSWERS * limit:.0f} s")
 
-    async def _knock(self, exchange: asyncio.Future[Answer]) -> None:
-        """Look for a second whether another connection gets through where this one hangs; RevivedError if so."""
-        if not self.traffic.repeating():  # it is the peer that takes its time
-            return
+    async def _knock(self, exchange: asyncio.Future[Answer]) -> bool:
+        """Look for a while whether another connection gets through where this one hangs; RevivedError if so.
+
+        False, at once, when everything was acknowledged: then it is the peer that takes its time.
+        """
+        if not self.traffic.repeating():
+            return False
         acked = self.traffic.total().acked
-        heard = asyncio.create_task(self.knocker.answered(_TICK))
+        heard = asyncio.create_task(self.knocker.answered(_LISTEN))
         both: set[asyncio.Future[Any]] = {exchange, heard}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if exchange.done():
@@ -246,6 +250,7 @@ class Line:
             await asyncio.wait({heard})
         elif heard.result() and self.traffic.total().acked == acked:
             raise RevivedError("the line is back, and this connection still sleeps: it goes on over a new one")
+        return True
 
     async def _exchange(self, request: Request) -> Answer:
         loop = asyncio.get_running_loop()
