@@ -155,21 +155,20 @@ async def cut(program: Program, disk: LoopDisk) -> None:
 
 @needs_disks
 @pytest.mark.parametrize(
-    ("near", "far", "moments"),
-    [("ext4", "xfs", ("incident opened", "clip sealed")), ("xfs", "ext4", ("fragment synced",))],
+    ("near", "far", "moment"),
+    [("ext4", "xfs", "incident opened"), ("xfs", "ext4", "fragment synced")],
     ids=["ext4", "xfs"],
 )
 async def test_disks_cut_off_at_both_ends_lose_nothing(
-    tmp_path: Path, near: FileSystem, far: FileSystem, moments: tuple[str, ...]
+    tmp_path: Path, near: FileSystem, far: FileSystem, moment: str
 ) -> None:
-    """Device and receiver at work, their disks shut down without a flush after chosen moments: the oracle is mute."""
+    """Device and receiver at work, their disks shut down without a flush after a chosen moment: the oracle is mute."""
     with loop_disk(tmp_path, near, size=SIZE, name="near") as here, loop_disk(tmp_path, far, name="far") as there:
         home, away = here.mount / "state", there.mount / "state"
         async with open_rig(tmp_path / "rig", device_table=BUSY, device_state=home, receiver_state=away) as rig:
             await rig.start()
-            for moment in moments:
-                await happens(rig.device, moment)
-                await cut(rig.device, here)
+            await happens(rig.device, moment)
+            await cut(rig.device, here)
             await happens(rig.receiver, "file stored")
             await cut(rig.receiver, there)
             await rig.settle()
