@@ -194,7 +194,8 @@ def _read_fragment(moof: bytes, moof_at: int, start: int, end: int, header: _Hea
     except (BadFileError, struct.error, IndexError):
         return None
     sizes = tuple(sample[1] for sample in samples)
-    if moof_at + offset != start or sum(sizes) != end - start:
+    # without the last condition some bytes could claim thousands of empty samples, and a small file fill the memory
+    if moof_at + offset != start or sum(sizes) != end - start or not all(sizes):
         return None
     return _Fragment(end=end, data=start, sizes=sizes, until=begin + sum(sample[0] for sample in samples))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import io
 import itertools
+import struct
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from edged.capture.stream import StreamCamera
 from edged.model import LinkState
 from edged.receiver.app import serve
 from edged.receiver.settings import ReceiverConfig
+from edged.record.mp4 import contents
 from edged.settings import DeviceConfig
 from edged.supervise.http import StatusServer
 from edged.supervise.settings import HttpSettings, SuperviseSettings
@@ -32,6 +35,7 @@ from edged.wire.receipt import Proof, Receipt
 from tests.capture.clips import make_clip, read_all
 from tests.push.conftest import known, make_bench, make_job
 from tests.receiver.raw import Wire
+from tests.record.test_mp4 import ends, sample
 from tests.supervise.samples import MemoryBoard
 
 if TYPE_CHECKING:
@@ -402,6 +406,23 @@ def test_video_of_an_unknown_kind_is_told(tmp_path: Path) -> None:
     camera = StreamCamera("door", of_file(path), password="", clock=SystemClock(), epochs=itertools.count(1))
     with pytest.raises(CameraError, match="of a kind that is not known here"):
         camera.open()
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """Return an MP4 box."""
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def test_a_clip_of_empty_samples_is_not_believed() -> None:
+    """A fragment of a hundred bytes that claims a hundred thousand samples: a small file of them filled the memory."""
+    samples = box(b"trun", struct.pack(">IIi", 1, 100_000, 0))  # no sizes: the default of tfhd, none
+    head = box(b"tfhd", struct.pack(">III", 16, 1, 0)) + box(b"tfdt", struct.pack(">II", 0, 0))
+    length = len(box(b"moof", box(b"traf", head + samples)))
+    run = box(b"trun", struct.pack(">IIi", 1, 100_000, length + 8))
+    bomb = (box(b"moof", box(b"traf", head + run)) + box(b"mdat", b"")) * 3
+    whole, _ = sample()
+    data = whole[: ends(whole)[0]] + bomb
+    assert contents(io.BytesIO(data), len(data)).fragments == 0
 
 
 @settings(max_examples=30, deadline=None)
