@@ -16,7 +16,6 @@ from edged.outbox.sidecar import refresh
 from edged.outbox.sweep import sweep
 
 if TYPE_CHECKING:
-
     from edged.base.clock import Clock
     from edged.base.pulse import Pulse
     from edged.outbox.policy import Destinations
@@ -59,6 +58,7 @@ class OutboxLoop:
             "sidecars": now + _DESCRIBE,
             "copy": now + settings.backup_interval,
         }
+        self._deleting: asyncio.Task[None] | None = None  # the newest
         self._pressed = False  # the ballast was given up, and room was made at once
         self._told = Level.OK  # what people know of `level`
         self._better_since: float | None = None  # mono: since when there is more room than they know
@@ -75,7 +75,9 @@ class OutboxLoop:
             await asyncio.sleep(TICK)
 
     async def stop(self) -> None:
-        """Write the sidecars that are behind their rows: the last deliveries have ended."""
+        """End a deletion under way, and write the sidecars that are behind: the last deliveries have ended."""
+        if self._deleting is not None:
+            await asyncio.wait((self._deleting,))
         await self._describe()
 
     def has_room(self) -> bool:
@@ -166,7 +168,9 @@ class OutboxLoop:
             return
         decided = plan(await self._outbox.kept_files(), self._settings, stamp(self._clock), space)
         for deletion in decided.deletions:
-            await self._delete(deletion)
+            # a stop must not come between the row and the file: it would leave what the row calls deleted
+            self._deleting = asyncio.create_task(self._delete(deletion))
+            await asyncio.shield(self._deleting)
         if decided.level < Level.CRITICAL:
             await asyncio.to_thread(self._outbox.ballast.lay)
         await self._say(decided.level, space)

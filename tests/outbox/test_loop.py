@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,6 +205,35 @@ async def test_delete_after_proof_does_not_wait_for_the_sweep(
     await prove(outbox, clip)
     clock.at += 61.0
     await keeper.step()
+    assert not clip.path.exists()
+
+
+async def test_a_stop_does_not_come_between_the_row_and_the_file(
+    outbox: Outbox, state_dir: Path, make: Maker, clock: HandClock
+) -> None:
+    """The row is gone and the disk takes its time: a stop then waits, so that no file is left that its row denies."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    class SlowSpool(Spool):
+        def delete(self, path: Path) -> None:
+            reached.set()
+            assert go_on.wait(30.0)
+            super().delete(path)
+
+    spool = SlowSpool(state_dir)
+    spool.prepare()
+    (clip,) = await recorded(outbox, spool, make)
+    await prove(outbox, clip)
+    keeper = loop_of(outbox, spool, clock, delete_after_proof=True)
+    step = asyncio.create_task(keeper.step())
+    assert await asyncio.to_thread(reached.wait, 30.0)
+    step.cancel()
+    await asyncio.wait((step,))
+    stop = asyncio.create_task(keeper.stop())
+    await asyncio.wait((stop,), timeout=0.5)
+    assert not stop.done()
+    go_on.set()
+    await stop
     assert not clip.path.exists()
 
 
