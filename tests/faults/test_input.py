@@ -110,6 +110,35 @@ def test_thousands_of_brackets_are_no_message(body: bytes) -> None:
     assert faults.from_json(409, body).fault is faults.OFFSET
 
 
+# ------------------------------------------------------------------------------------------------- requests without end
+
+HALVES = [
+    (b"GET /probe HTTP/1.1\r\nHost: a\r\nX: ", 75.0, b""),
+    (b"POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\na=1", 120.0, b"HTTP/1.1 408"),
+    (b"POST /heartbeat HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n", 120.0, b"HTTP/1.1 408"),
+]
+
+
+@pytest.mark.parametrize(("half", "after", "begins"), HALVES, ids=range(len(HALVES)))
+def test_a_request_that_never_ends_is_given_up(
+    simulate: Simulate, state_dir: Path, half: bytes, after: float, begins: bytes
+) -> None:
+    """A receiver keeps neither a half head nor a body that was announced and does not come."""
+
+    async def scene(clock: SimClock) -> None:
+        config = ReceiverConfig(state=state_dir, public_url="http://127.0.0.1:1", listen="127.0.0.1:0")
+        async with serve(config, clock) as receiver:
+            began = clock.mono()
+            wire = await Wire.open(receiver.port)
+            await wire.send(half)
+            answer = await wire.answer()
+            await wire.close()
+            assert answer.startswith(begins)
+            assert after - 1 <= clock.mono() - began < after + 10
+
+    simulate(scene)
+
+
 # ------------------------------------------------------------------------------------------------- the device's page
 
 PLAIN = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
