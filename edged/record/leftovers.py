@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from edged.base.disk import sync_directory
-from edged.outbox.spool import SIDECAR, digest_of
+from edged.outbox.spool import DAMAGED, SIDECAR, digest_of
 from edged.record.clip import Label, read_label
 from edged.record.jpeg import comment_of
 from edged.record.mp4 import BadFileError, Contents, contents
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+_FRAGMENT = b"moof"  # the box that begins one
 _JPEG_END = b"\xff\xd9"
 _HALF_SIDECAR = f"{SIDECAR}.new"
 
@@ -56,11 +57,16 @@ class FoundSnapshot:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leftovers:
-    """What a directory holds beside its rows' files; `removed` held no picture, `strange` is nothing edged wrote."""
+    """What a directory holds beside its rows' files.
+
+    `removed` held no picture; `damaged` may, but can't be read, and is kept under another name; `strange` is nothing
+    edged wrote.
+    """
 
     parts: tuple[FoundPart, ...]
     snapshots: tuple[FoundSnapshot, ...]
     removed: tuple[str, ...]
+    damaged: tuple[str, ...]
     strange: tuple[str, ...]
 
 
@@ -68,9 +74,9 @@ def look(directory: Path, known: Collection[str]) -> Leftovers:
     """Make good what lies in `directory` under names that are not `known`; OSError when the disk refuses."""
     parts: list[FoundPart] = []
     snapshots: list[FoundSnapshot] = []
-    removed, strange = [], []
+    removed, damaged, strange = [], [], []
     for path in sorted(directory.iterdir()):
-        if path.name in known or path.name == SIDECAR:
+        if path.name in known or path.name == SIDECAR or path.suffix == DAMAGED:
             continue
         if path.name == _HALF_SIDECAR or (number_in(path.name) is not None and path.stat().st_size == 0):
             found: FoundPart | FoundSnapshot | None = None
@@ -83,12 +89,21 @@ def look(directory: Path, known: Collection[str]) -> Leftovers:
             parts.append(found)
         elif isinstance(found, FoundSnapshot):
             snapshots.append(found)
+        elif _is_rotten(path):
+            path.rename(path.with_name(path.name + DAMAGED))
+            damaged.append(path.name)
         else:
             path.unlink()
             removed.append(path.name)
-    if parts or snapshots or removed:
+    if parts or snapshots or removed or damaged:
         sync_directory(directory)
-    return Leftovers(parts=tuple(parts), snapshots=tuple(snapshots), removed=tuple(removed), strange=tuple(strange))
+    return Leftovers(
+        parts=tuple(parts),
+        snapshots=tuple(snapshots),
+        removed=tuple(removed),
+        damaged=tuple(damaged),
+        strange=tuple(strange),
+    )
 
 
 def label_in(directory: Path) -> Label | None:
@@ -120,10 +135,24 @@ def _is_torn(path: Path) -> bool:
     """Return whether this is a file of ours that holds no picture."""
     if path.name == _HALF_SIDECAR:
         return True
-    if number_in(path.name) is None:
+    if number_in(path.name) is None or _is_rotten(path):
         return False
     if path.suffix == ".jpg":
         return _picture(path.read_bytes()) is None
+    try:
+        with path.open("rb") as file:
+            return not contents(file, path.stat().st_size).fragments
+    except BadFileError:
+        return True
+
+
+def _is_rotten(path: Path) -> bool:
+    """Return whether a part without a readable header has fragments all the same: the disk has spoiled it.
+
+    A crash leaves at most the first fragment under a torn header: they are synced before the second is written.
+    """
+    if path.suffix != ".mp4" or path.read_bytes().count(_FRAGMENT) <= 1:
+        return False
     try:
         with path.open("rb") as file:
             return not contents(file, path.stat().st_size).fragments

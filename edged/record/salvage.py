@@ -19,6 +19,7 @@ from edged.model import Clip, DeliveryKind, Incident, IncidentKind, Loss, Snapsh
 from edged.outbox import sidecar
 from edged.outbox.nouns import Notice, NoticeKind
 from edged.outbox.policy import clip_drafts, snapshot_drafts
+from edged.outbox.spool import DAMAGED
 from edged.record.leftovers import FoundPart, FoundSnapshot, Leftovers, clear, label_in, look
 from edged.record.names import identity
 
@@ -218,6 +219,8 @@ class _Salvage:
         for name in found.removed:
             log.info("empty file removed", incident=directory.name, file=name)
         self.report = replace(self.report, removed=self.report.removed + len(found.removed))
+        for name in found.damaged:
+            log.error("damaged file kept aside", incident=directory.name, file=f"{name}{DAMAGED}")
         for name in found.strange:
             log.warning("file left alone, edged did not write it", incident=directory.name, file=name)
         self.report = replace(self.report, strange=self.report.strange + len(found.strange))

@@ -214,6 +214,24 @@ def test_a_sidecar_is_not_written_where_retention_was(simulate: Simulate, state_
     simulate(scene)
 
 
+def test_a_clip_whose_header_rotted_with_its_row_is_kept_aside(simulate: Simulate, state_dir: Path) -> None:
+    """Nobody can play it as it is, but its pictures are in it: it is never deleted, nor looked at again."""
+
+    async def scene(clock: SimClock) -> None:
+        await crash(clock, state_dir)
+        clip = directory_of(state_dir) / "part-001.mp4"
+        spoiled = bytes(64) + clip.read_bytes()[64:]
+        clip.write_bytes(spoiled)
+        async with recovered(clock, state_dir) as (report, _):
+            assert (report.parts, report.removed) == (0, 0)
+        assert clip.with_name("part-001.mp4.damaged").read_bytes() == spoiled
+        assert not clip.exists()
+        async with recovered(clock, state_dir) as (again, _):
+            assert again == SalvageReport()
+
+    simulate(scene)
+
+
 def test_a_damaged_sidecar_or_one_of_another_incident_is_not_believed(simulate: Simulate, state_dir: Path) -> None:
     """Then the clips speak for themselves."""
 
