@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import socket
 import threading
@@ -27,6 +28,8 @@ _LOOK = 0.05
 _PAUSE = 0.1  # between an end and the next start
 _ABORTED = 2.0  # after SIGABRT, then SIGKILL
 _ENDING = {signal.SIGKILL, signal.SIGTERM, signal.SIGABRT, signal.SIGINT}
+# with whoever keeps it a program ends, too: one that is left behind would go on writing where the next run works
+_TIED = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
 _IN_VAIN = 10  # starts without ever being ready, then it will not be
 
 
@@ -214,6 +217,7 @@ class Program:
         before = self._lines.size()
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *_TIED,
                 *map(str, self.command),
                 stderr=log,
                 stdin=asyncio.subprocess.DEVNULL,

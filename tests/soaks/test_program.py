@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +16,6 @@ from scripts.soaks.program import Program, SoakError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.timeout(300)  # real processes, on a machine that may be crowded
 
@@ -79,6 +81,35 @@ async def test_what_is_killed_comes_back_until_it_is_stopped(tmp_path: Path) -> 
         await talking.start()
         assert talking.starts == 3
         assert len(talking.recoveries) == 1
+
+
+KEEPER = """
+import asyncio, sys
+from pathlib import Path
+from scripts.soaks.program import Program
+async def keep():
+    kept = await Program("small", (sys.executable, "-c", sys.argv[1]), Path(sys.argv[2]), ready="up").start()
+    print(kept.pid, flush=True)
+    await asyncio.sleep(600)
+asyncio.run(keep())
+"""
+
+
+async def test_nothing_outlives_its_keeper(tmp_path: Path) -> None:
+    """A soak that is killed leaves no program behind."""
+    keeper = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", KEEPER, TALKING, str(tmp_path)),
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert keeper.stdout is not None
+    kept = Path("/proc") / (await keeper.stdout.readline()).decode().strip()
+    assert kept.exists()
+    keeper.kill()
+    await keeper.wait()
+    async with asyncio.timeout(60):
+        while kept.exists() and " Z " not in (kept / "stat").read_text():
+            await asyncio.sleep(0.02)
 
 
 async def test_what_can_not_start_ends_the_soak(tmp_path: Path) -> None:
