@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -153,3 +154,37 @@ async def _send(shop: Device, data: bytes, told: Manifest, *, firm: bool) -> Non
                 break
             acknowledged = sent.offset
     raise AssertionError("it was never taken whole")
+
+
+_REFUSED = """
+import hashlib, sys
+from pathlib import Path
+from edged.receiver.vault import Tail, Vault
+vault = Vault(Path(sys.argv[1]))
+vault.prepare()
+vault.create("u1")
+tail = Tail(vault.partial("u1"), hashlib.sha256())
+tail.append(b"a" * 1000)
+tail.sync()
+tail.append(b"b" * 1000)
+try:
+    tail.sync()
+except OSError as error:
+    print(error.errno, tail.doubtful, vault.partial("u1").stat().st_size)
+try:
+    vault.length("u1")
+except OSError as error:
+    print(error.errno)
+print(vault.length("u1"), vault.partial("u1").exists())
+"""
+
+
+@needs_strace
+def test_a_file_whose_sync_failed_is_never_synced_again(state_dir: Path) -> None:
+    """It is cut back to what was synced before; where even its beginning can't be synced it begins anew."""
+    file = state_dir / "partial" / "u1"
+    tracing = ("strace", "-D", "-f", "-qq", "-o", str(state_dir.parent / "trace"), "-P", str(file))
+    failing = ("-e", "inject=fdatasync:error=EIO:when=2", "-e", "inject=fsync:error=EIO:when=1")
+    program = (sys.executable, "-c", _REFUSED, str(state_dir))
+    done = subprocess.run((*tracing, *failing, *program), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["5 True 1000", "5", "0 False"]
