@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from datetime import datetime
+from stat import S_ISREG
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
@@ -67,12 +68,13 @@ class Ends:
 
     def held(self) -> int:
         """Return the bytes of files, whole or in part, that the receiver has."""
-        return sum(
-            path.stat().st_size
+        found = {
+            told.st_ino: told.st_size  # by inode: a finished upload has two names for a moment
             for name in ("partial", "blobs")
             for path in (self.folder / "receiver" / name).rglob("*")
-            if path.is_file()
-        )
+            if S_ISREG((told := path.stat()).st_mode)
+        }
+        return sum(found.values())
 
     def passed(self, port: int = RECEIVER) -> list[Passed]:
         """Return what went up to `port`, in order."""
