@@ -161,6 +161,7 @@ class Feeder:
             if (wait := began + number / self.rate - _now()) > 0:
                 self._over.wait(wait)
             if (sender.codec, sender.size) != (self.codec, self.size):
+                run = run if sender.codec == self.codec else None  # nobody reads it on before opening the camera anew
                 sender = _Sender(self.codec, self.size, self.rate, number)
             fault = self.fault
             if fault == "end" and number > self.rate:
