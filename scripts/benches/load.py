@@ -86,7 +86,7 @@ class _Seen:
 
 
 async def _watch(rig: Rig, seconds: float) -> _Seen:
-    page = str((await rig.device.said("edged runs"))[-1]["page"])
+    page = str((await rig.device.says("edged runs", rig.device.starts))["page"])
     seen, end = _Seen(), time.monotonic() + seconds
     while time.monotonic() < end:
         await asyncio.sleep(_LOOK)
