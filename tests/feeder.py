@@ -171,6 +171,7 @@ class Feeder:
                 _peek(connection)
                 continue
             if fault == "garbage":
+                sender.skip()
                 connection.sendall(self._rng.randbytes(4000))
                 continue
             picture = None if fault == "sound" else self._picture(fault)

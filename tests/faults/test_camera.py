@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edged.model import StreamInfo
 
 LONG = 120.0  # seconds, for a machine that has other things to do
-QUICK = HealthSettings(silence=Duration(4), stuck=Duration(6), frozen=Duration(3), dark=Duration(2))
+QUICK = HealthSettings(silence=Duration(4), stuck=Duration(12), frozen=Duration(3), dark=Duration(2))
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -56,7 +56,7 @@ OUTAGES: dict[Fault, tuple[str, ...]] = {
     "refuse": ("stream has ended", "Connection re"),
     "end": ("stream has ended",),
     "garbage": ("can't be read", "no picture", "did not", "nothing to record"),
-    "sound": ("sends sound but no picture", "no picture"),
+    "sound": ("sends sound but no picture",),
     "frozen": ("the picture has been frozen",),
 }
 
@@ -68,6 +68,11 @@ async def test_cameras_without_pictures_are_lost_and_come_back() -> None:
             group.create_task(outage(fault, reasons))
 
 
+def says(watched: Watched, words: tuple[str, ...]) -> bool:
+    """Return whether health says one of these."""
+    return any(each in watched.loop.health.text for each in words)
+
+
 async def outage(fault: Fault, reasons: tuple[str, ...]) -> None:
     """Break one camera and mend it."""
     watched = Watched(settings(camera := Feeder()))
@@ -75,9 +80,7 @@ async def outage(fault: Fault, reasons: tuple[str, ...]) -> None:
         await watched.until(lambda: len(watched.frames) > 5, LONG)
         streams = [watched.packets[-1].stream]
         camera.fault = fault
-        await watched.until(lambda: watched.loop.health.rung > 0, LONG)
-        entered = [str(entry[2]) for entry in watched.ledger.entries]
-        assert any(words in reason for reason in entered for words in reasons), entered
+        await watched.until(lambda: watched.loop.health.rung > 0 and says(watched, reasons), LONG)
         camera.fault = ""
         await watched.until(lambda: fresh(watched, streams), LONG)
         await watched.until(lambda: camera.open == 1, LONG)
