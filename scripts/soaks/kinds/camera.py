@@ -28,7 +28,7 @@ _SILENCE, _FROZEN, _LOST = 3.0, 6.0, 5.0  # seconds, as configured below
 _WALKS = 10.0  # seconds between two walks past the camera that is left alone: what comes oftener counts as foliage
 _OUTAGES: tuple[Fault, ...] = ("hang", "refuse", "end", "garbage", "sound", "frozen")
 _STRANGE: tuple[Fault, ...] = ("black", "covered", "damage", "slow", "jumping", "standing", "returning")
-_CONVERGED = 9.0  # seconds after which an encoder makes the same of a frozen picture
+_CONVERGED = 16.0  # seconds after which an encoder makes the same of a frozen picture
 _SHORT = 0.3  # how often, of 1.0, a fault lasts a second alone
 _BACK = 150.0  # seconds: the ladder waits for a minute at most
 _STEADY = 3.0  # seconds of good pictures, before the next thing breaks
@@ -121,6 +121,8 @@ async def _break(world: _World) -> None:
         await asyncio.sleep(
             rng.uniform(0.2, 1.5) if rng.random() < _SHORT else rng.choice((7.0, 14.0)) * rng.uniform(0.7, 1.3)
         )
+        if fault == "frozen":
+            await asyncio.sleep(_CONVERGED)
         world.feeders[name].fault = ""
         healed[name] = _now()
         if fault in SPOILT:
