@@ -36,6 +36,7 @@ ENDED = "edged ended without being told to"
 
 _NAME = "seen.json"
 _LOOK = 1.0  # seconds
+_SOON = 0.2  # seconds: a run that lasts no second has seen its cameras, too
 _LASTING = 60.0  # seconds between two notes on the disk: a card wears
 
 
@@ -72,6 +73,7 @@ class Presence:
         self._started = clock.mono()
         self._seen: dict[str, Stamp] = {}
         self._pending: dict[str, list[int]] = {}  # gaps that a camera's first picture ends
+        self._met: set[str] = set()  # cameras that gave a picture in this run
         self._due: list[Gap] = []  # not yet in the ledger
         self._not_before: dict[Path, float] = {}  # mono, by the note's file
         self._working = asyncio.Lock()
@@ -93,7 +95,7 @@ class Presence:
         while True:
             await self.step()
             pulse.beat()
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_LOOK if self._has_met_all() else _SOON)
 
     async def step(self) -> None:
         """Enter what is due, end the gaps of cameras that deliver, and note the newest pictures.
@@ -105,7 +107,9 @@ class Presence:
             health = self._health()
             for camera in tuple(self._pending):
                 await self._end_gaps(camera, health.get(camera))
-            self._look(name for name, state in health.items() if state.delivering)
+            well = {name for name, state in health.items() if state.delivering}
+            self._met |= well
+            self._look(well)
             await asyncio.to_thread(self._write, stopped=False)
 
     async def stop(self) -> None:
@@ -121,6 +125,10 @@ class Presence:
         self._seen |= dict.fromkeys(self._seen.keys() | pictures.keys(), now)
         self._not_before.clear()
         await asyncio.to_thread(self._write, stopped=True)
+
+    def _has_met_all(self) -> bool:
+        """Return whether each camera has given a picture in this run, or is ill."""
+        return all(name in self._met or state.rung for name, state in self._health().items())
 
     async def _enter(self) -> None:
         """Enter what is due; a step that was cancelled meanwhile may have entered it already."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from edged.app.presence import ENDED, STOPPED, Presence, runtime_directory
 from edged.base.clock import Stamp
+from edged.base.pulse import Pulse
 from edged.model import Gap, Health, Sign
 from edged.outbox.store import open_outbox
 from tests.app.home import config, living, until
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edged.outbox.store import Outbox
+    from tests.simloop import SimClock, Simulate
 
 
 @pytest.fixture
@@ -91,6 +94,34 @@ async def test_a_first_start_misses_nothing(outbox: Outbox, clock: HandClock, st
     life.well()
     await life.see()
     assert await gaps(outbox) == []
+
+
+def test_it_looks_often_until_it_has_met_each_camera(state_dir: Path, simulate: Simulate) -> None:
+    """A run that is killed within its first second has seen its camera, too; after that once a second is enough."""
+
+    async def scene(clock: SimClock) -> list[float]:
+        outbox = await open_outbox(state_dir / "outbox.db", clock)
+        looks: list[float] = []
+        state = Health(camera="door", signs=frozenset({Sign.NO_FRAMES}), text="", since=0.0, rung=0)
+
+        def health() -> dict[str, Health]:
+            delivering = clock.mono() - began >= 0.3
+            return {"door": replace(state, signs=frozenset()) if delivering else state}
+
+        def pictures() -> dict[str, float]:
+            looks.append(round(clock.mono() - began, 1))
+            return {}
+
+        began = clock.mono()
+        presence = Presence(outbox, clock, health=health, pictures=pictures, state=state_dir, runtime=None)
+        watching = asyncio.create_task(presence.run(Pulse("presence", 60.0, clock)))
+        await asyncio.sleep(2.5)
+        watching.cancel()
+        await asyncio.wait((watching,))
+        await outbox.close()
+        return looks
+
+    assert simulate(scene) == [0.0, 0.2, 0.4, 1.4, 2.4]
 
 
 async def test_a_crash_is_a_gap_to_the_second(outbox: Outbox, clock: HandClock, state_dir: Path) -> None:
