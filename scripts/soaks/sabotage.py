@@ -57,18 +57,19 @@ class _Saboteur:
         log.warning("sabotaged", how=how, task=task)
         if how == "wedge":
             time.sleep(_EVER)
-        if task in self._ordered:
-            asyncio.get_running_loop().call_soon_threadsafe(self._ordered[task].put_nowait, how)
+        asyncio.get_running_loop().call_soon_threadsafe(self._orders_of(task).put_nowait, how)
 
     def tasks(self, world: World) -> tuple[Task, ...]:
         """Return the product's table, each task with the saboteur beside it."""
         return tuple(replace(task, start=self._beside(task)) for task in tasks(world))
 
+    def _orders_of(self, task: str) -> asyncio.Queue[str]:
+        return self._ordered.setdefault(task, asyncio.Queue())
+
     def _beside(self, task: Task) -> Callable[[Pulse], Coroutine[object, object, None]]:
         async def start(pulse: Pulse) -> None:
-            orders = self._ordered[task.name] = asyncio.Queue()
             work = asyncio.ensure_future(task.start(pulse))
-            order = asyncio.ensure_future(orders.get())
+            order = asyncio.ensure_future(self._orders_of(task.name).get())
             try:
                 await asyncio.wait((work, order), return_when=asyncio.FIRST_COMPLETED)
             finally:
