@@ -25,8 +25,17 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(300)  # up to seven starts of real programs each: ten seconds, unless it is crowded
 
-CAMERA = {"source": "synthetic", "size": "320x180", "rate": 10.0, "synthetic": {"walks": [], "lamps": []}}
-STILL = {"cameras": {"cam1": CAMERA}}
+STILL = {
+    "cameras": {
+        "cam1": {
+            "source": "synthetic",
+            "size": "320x180",
+            "rate": 10.0,
+            "synthetic": {"walks": [], "lamps": []},
+            "detect": {"merge": "1s", "post_roll": "500ms"},
+        }
+    }
+}
 # each is on the disk, or with its peer, when the log says so; what follows it is not
 MOMENTS = ("fragment synced", "incident opened", "alert sent", "delivered", "clip sealed")
 
@@ -78,12 +87,14 @@ async def test_the_receiver_killed_and_the_line_cut_while_clips_arrive(tmp_path:
             await rig.receiver.says("file stored")
             rig.receiver.kill()
             await rig.receiver.ready()
-        for cut in (700, 6_000):
+        for number, cut in enumerate((700, 6_000), start=1):
+            await rig.device.says("incident closed", count=number)  # else the recording would only prolong it
             async with incident(rig, until="incident opened"):
                 rig.line.reset_after = rig.line.upstream + cut
                 await rig.device.until(lambda: rig.line.reset_after is None)
                 rig.receiver.kill()
                 await rig.receiver.ready()
+        await rig.device.says("incident closed", count=3)
         rig.line.lose_answer_at = rig.line.upstream + 1
         rig.mail_line.lose_answer_at = rig.mail_line.upstream + 1
         async with incident(rig, until="incident opened"):
@@ -108,7 +119,7 @@ async def test_told_to_stop_once_twice_and_killed_on_the_way(tmp_path: Path) -> 
 
 async def test_a_wedged_loop_and_tasks_that_die_or_fall_silent(tmp_path: Path) -> None:
     """The watchdog ends a loop that no longer turns; a dead or silent task is started anew in the same process."""
-    async with open_rig(tmp_path, device_table=STILL, device_command=SABOTAGED, watchdog=10.0) as rig:
+    async with open_rig(tmp_path, device_table=STILL, device_command=SABOTAGED, watchdog=6.0) as rig:
         await rig.start()
         for how, task, told in (("die", "record cam1", "task failed"), ("silent", "detect cam1", "task silent")):
             rig.sabotage(how, task)

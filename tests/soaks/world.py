@@ -91,7 +91,8 @@ def make(folder: Path) -> World:
 
 
 async def _make(folder: Path) -> World:
-    still = {"cam1": {"source": "synthetic", "size": "320x180", "rate": 10.0, "synthetic": {"walks": [], "lamps": []}}}
+    drawn = {"source": "synthetic", "size": "320x180", "rate": 10.0, "synthetic": {"walks": [], "lamps": []}}
+    still = {"cam1": drawn | {"detect": {"merge": "1s", "post_roll": "500ms"}}}
     async with open_rig(folder, device_table={"cameras": still}) as rig:
         await rig.start()
         await rig.device.until(lambda: rig.device.is_up)
