@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _KEY_FRAME = 90.0  # seconds to wait for the first while packets come: smart codecs send one a minute
 _RECURRING = 32  # contents that are remembered: an encoder makes a handful of one frozen picture, the same in each GOP
+_LULL = 5.0  # seconds without a change, after which changes are counted anew: some cameras send a picture a second
 _BRIGHT = 99.5  # percentile: a lamp post alone does not make a night picture bright, sensor noise even less
 
 
@@ -34,7 +35,8 @@ class Vitals:
     packet: float | None = None  # the newest packet was handed to the recorder
     first: float | None = None  # the first frame arrived
     changed: float | None = None  # a frame differed from those before
-    changes: int = 0  # how often that was so
+    changes: int = 0  # how often that was so, since it was not for a while
+    lively: float | None = None  # that is since then
     bright: float | None = None  # a frame was not dark
     view: View = USUAL
     frame_taken: float | None = None  # when the newest frame was taken
@@ -57,9 +59,13 @@ def last_good(vitals: Vitals, signs: frozenset[Sign] = frozenset()) -> float | N
     return min((time for time in times if time is not None), default=None)
 
 
-def back_since(vitals: Vitals, lost: float) -> float:
-    """Return when the first picture came after pictures were lost at `lost`, of a camera that delivers again."""
-    times = [time for time in (vitals.first, vitals.frame) if time is not None and time > lost]
+def back_since(vitals: Vitals, lost: float, *, was_frozen: bool) -> float:
+    """Return when the first picture came after pictures were lost at `lost`, of a camera that delivers again.
+
+    After a frozen picture it is the first that differed: a new opening may have begun with the frozen one.
+    """
+    seen = (vitals.lively, vitals.frame) if was_frozen else (vitals.first, vitals.frame)
+    times = [time for time in seen if time is not None and time > lost]
     return min(times, default=lost)
 
 
@@ -132,6 +138,7 @@ class Observer:
         self._first: float | None = None
         self._changed: float | None = None
         self._changes = 0
+        self._lively: float | None = None
         self._bright: float | None = None
         self._contents: deque[int] = deque(maxlen=_RECURRING)
         self.error = ""
@@ -146,6 +153,8 @@ class Observer:
         content = zlib.crc32(np.ascontiguousarray(frame.luma).data)
         if content not in self._contents:
             self._contents.append(content)
+            if self._changed is None or now - self._changed > _LULL:
+                self._lively, self._changes = now, 0
             self._changed = now
             self._changes += 1
         if np.percentile(frame.luma[::4, ::4], _BRIGHT) > self._settings.dark_level:
@@ -165,6 +174,7 @@ class Observer:
             first=self._first,
             changed=self._changed,
             changes=self._changes,
+            lively=self._lively,
             bright=self._bright,
             view=self._view.view,
             error=self.error,

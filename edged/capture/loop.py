@@ -152,7 +152,7 @@ class CaptureLoop:
 
     def _well(self, vitals: Vitals, signs: frozenset[Sign], text: str, now: float) -> None:
         if self._gaps.open:
-            back = back_since(vitals, self._good)
+            back = back_since(vitals, self._good, was_frozen=self._was_frozen)
             self._gaps.end(stamp_at(self._clock, back))
             self._back = back
             log.info("camera back", camera=self._name, seconds=round(back - self._good, 1))

@@ -120,8 +120,10 @@ def test_an_outage_ends_with_the_first_picture_after_it() -> None:
     """Of a new opening it is the first picture, of one that went on by itself the newest."""
     again = Vitals(opened=90.0, first=95.0, frame=99.0, packet=99.0)
     went_on = Vitals(opened=10.0, first=11.0, frame=99.0, packet=99.0)
-    assert back_since(again, 80.0) == 95.0
-    assert back_since(went_on, 80.0) == 99.0
+    assert back_since(again, 80.0, was_frozen=False) == 95.0
+    assert back_since(went_on, 80.0, was_frozen=False) == 99.0
+    thawed = Vitals(opened=90.0, first=95.0, lively=97.0, frame=99.0, packet=99.0)
+    assert back_since(thawed, 80.0, was_frozen=True) == 97.0
 
 
 def test_after_a_frozen_picture_only_a_change_counts() -> None:

@@ -251,9 +251,10 @@ async def test_a_frozen_picture_is_lost_until_it_changes(scene: Scene) -> None:
     await scene.pass_time(1.5)
     await scene.pass_time(10, "same")
     assert not scene.delivering()
+    thawed = scene.clock.now + 0.25
     await scene.pass_time(0.25 * 33, "picture")
     assert scene.delivering()
-    assert [entry[0] for entry in scene.ledger.entries] == [frozen]
+    assert [entry[:2] for entry in scene.ledger.entries] == [[frozen, thawed]]
 
 
 async def test_a_dark_picture_is_told_and_is_no_outage(scene: Scene) -> None:

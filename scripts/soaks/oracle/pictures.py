@@ -88,7 +88,9 @@ def gaps(shown: Shown, rows: Iterable[dict[str, Any]]) -> Iterator[Finding]:
 def frozen(camera: str, spans: Iterable[tuple[float, float]], rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
     """Yield each of the times at whose end the picture had long been frozen, if it is in no gap."""
     for start, end in spans:
-        if not any(row["camera"] == camera and row["start_mono"] < end <= (row["end_mono"] or end) for row in rows):
+        if not any(
+            row["camera"] == camera and row["start_mono"] < end <= (row["end_mono"] or end) + SLACK for row in rows
+        ):
             text = f"the picture of {camera} was frozen for {end - start:.1f} s, which is in no gap"
             yield Finding(kind="lost", what=f"frozen {camera} {start:.1f}", text=text)
 
