@@ -49,6 +49,7 @@ async def test_the_program_in_1970_signs_delivers_and_corrects_itself(tmp_path: 
         await rig.start()
         first = await recorded(rig)
         await rig.device.says("delivered", kind="clip", incident=first)
+        await rig.device.says("incident closed", incident=first)  # until then a second recording would prolong it
         assert all(event["timestamp"].startswith("1970-01-01") for event in await rig.device.events())
         told = await looked(rig)
         assert [(row["id"], row["opened_synced"], row["epoch"]) for row in told] == [(first, 0, None)]

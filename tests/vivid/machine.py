@@ -37,8 +37,8 @@ $b mount -t sysfs sys /sys
 {insmod}
 $b mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=loose,ro host /root
 for place in dev proc sys; do $b mount --bind /$place /root/$place; done
-$b mount -t tmpfs tmp /root/tmp
-$b chroot /root {python} {inside}
+$b mount -t tmpfs run /root/run
+TMPDIR=/run $b chroot /root {python} {inside}
 $b poweroff -f
 """
 
