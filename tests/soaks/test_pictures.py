@@ -58,7 +58,7 @@ def test_a_long_frozen_picture_is_in_a_gap() -> None:
     """By its end it must be: of this camera, and not over before."""
     span = [(100.0, 120.0)]
     assert not list(frozen("bad1", span, [entry(109.0, 121.0)]))
-    for row in (entry(109.0, 115.0), entry(121.0, 130.0), entry(109.0, 121.0, "bad2")):
+    for row in (entry(101.0, 105.0), entry(121.0, 130.0), entry(109.0, 121.0, "bad2")):
         assert [finding.kind for finding in frozen("bad1", span, [row])] == ["lost"]
 
 

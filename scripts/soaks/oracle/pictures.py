@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 SLACK = 1.0  # seconds: the ledger is exact to these
+SETTLE = 14.0  # seconds: what an encoder makes of a frozen picture differs for so long after it began
 
 
 class Run(Protocol):
@@ -86,10 +87,13 @@ def gaps(shown: Shown, rows: Iterable[dict[str, Any]]) -> Iterator[Finding]:
 
 
 def frozen(camera: str, spans: Iterable[tuple[float, float]], rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
-    """Yield each of the times at whose end the picture had long been frozen, if it is in no gap."""
+    """Yield each of the times at whose end the picture had long been frozen, if it is in no gap.
+
+    An outage that ends soon after the camera was opened anew seems to have ended then: its encoder had begun anew, too.
+    """
     for start, end in spans:
         if not any(
-            row["camera"] == camera and row["start_mono"] < end <= (row["end_mono"] or end) + SLACK for row in rows
+            row["camera"] == camera and row["start_mono"] < end <= (row["end_mono"] or end) + SETTLE for row in rows
         ):
             text = f"the picture of {camera} was frozen for {end - start:.1f} s, which is in no gap"
             yield Finding(kind="lost", what=f"frozen {camera} {start:.1f}", text=text)
