@@ -35,7 +35,7 @@ def figures(argv: Sequence[str]) -> list[Figure]:
     """Return median and 99th percentile in milliseconds; `argv` may hold the number of rounds."""
     rounds = int(argv[0]) if argv else _ROUNDS
     # beside the working directory: /tmp may be in memory, where a sync costs nothing
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as home:
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as home:
         ours, plain = asyncio.run(_measure(Path(home), rounds))
     return [
         _figure("outbox.commit_ms_median", median(ours), median(plain)),

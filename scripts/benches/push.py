@@ -52,7 +52,7 @@ def figures(argv: Sequence[str]) -> list[Figure]:
     share = float(argv[0]) if argv else 1.0
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # figures alone on stdout
     # beside the working directory: /tmp may be in memory, where a sync costs nothing
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as home:
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as home:
         return asyncio.run(_measure(Path(home), share))
 
 
