@@ -10,7 +10,7 @@ import pytest
 
 UNITS = Path(__file__).parent.parent.parent / "systemd"
 NAMES = sorted(path.name for path in UNITS.iterdir() if path.is_file())
-_INSTALLED = "/opt/edged/.venv/bin/edged"
+_INSTALLED = "/opt/edged/current/bin/edged"
 
 
 @pytest.fixture
