@@ -15,6 +15,9 @@ from typing import Protocol
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TIME_ERROR = 5  # adjtimex(2): the kernel's clock is not synchronised
+_REFUSED = -1  # adjtimex(2), where the service may not make a call that could set the clock, too (ProtectClock=)
+# systemd-timesyncd.service(8): made when the clock was set from the network in this boot
+_TIMESYNC = Path("/run/systemd/timesync/synchronized")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +66,13 @@ class SystemClock:
         return _boot_id()
 
     def synced(self) -> bool:
-        """Return whether the kernel says that its clock is disciplined by a time source (adjtimex(2))."""
-        return _kernel_clock_state() != _TIME_ERROR
+        """Return whether a time source disciplines the clock: as the kernel says (adjtimex(2)), or systemd's own."""
+        return is_synced(_kernel_clock_state(), _TIMESYNC)
+
+
+def is_synced(state: int, timesync: Path) -> bool:
+    """Return what adjtimex(2) answered with `state`; refused, the mark of systemd-timesyncd tells."""
+    return timesync.exists() if state == _REFUSED else state != _TIME_ERROR
 
 
 def stamp(clock: Clock) -> Stamp:

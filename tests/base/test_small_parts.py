@@ -7,14 +7,20 @@ import os
 import subprocess
 import sys
 from random import Random
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.base.clock import SystemClock, stamp, stamp_at
+from edged.base.clock import SystemClock, is_synced, stamp, stamp_at
 from edged.base.handover import Latest
 from edged.base.pulse import Pulse
 from edged.base.retry import Backoff, delay, exhausted
+from tests.powercut.recorder import needs_strace
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @given(st.integers(1, 1000), st.integers())
@@ -61,6 +67,26 @@ def test_a_stamp_of_another_moment_keeps_both_times_in_step() -> None:
     then = stamp_at(clock, now.mono - 10.0)
     assert abs((now.wall - then.wall) - 10.0) < 0.5
     assert then.boot == now.boot
+
+
+@pytest.mark.parametrize(("state", "marked", "expected"), [(0, False, True), (5, True, False), (-1, True, True)])
+def test_the_kernel_tells_whether_the_clock_is_synchronised(
+    tmp_path: Path, state: int, marked: bool, expected: bool
+) -> None:
+    """Its answer counts, and systemd's mark where it gives none."""
+    mark = tmp_path / "synchronized"
+    if marked:
+        mark.touch()
+    assert is_synced(state, mark) is expected
+
+
+@needs_strace
+def test_a_clock_that_can_not_be_asked_about_is_not_trusted() -> None:
+    """Systemd's ProtectClock= refuses the question with EPERM: that is no yes."""
+    refused = ("strace", "-qq", "-o", "/dev/null", "-e", "inject=adjtimex,clock_adjtime:error=EPERM")
+    asking = "from edged.base import clock; print(clock.is_synced(clock._kernel_clock_state(), clock.Path('/none')))"
+    done = subprocess.run([*refused, sys.executable, "-c", asking], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_a_pulse_falls_silent_after_its_deadline() -> None:

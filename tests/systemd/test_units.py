@@ -38,7 +38,7 @@ def test_the_exposure_stays_low(folder: Path, name: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("drop_in", ["edged.service.d/reboot.conf"])
+@pytest.mark.parametrize("drop_in", ["edged.service.d/clock.conf", "edged.service.d/reboot.conf"])
 def test_a_drop_in_fits_its_unit(folder: Path, drop_in: str) -> None:
     """A unit with its optional drop-in is still one that systemd has no word against."""
     unit = folder / Path(drop_in).parent.name.removesuffix(".d")
