@@ -99,6 +99,10 @@ def _device_commands(commands: Any) -> None:
     check.add_argument(
         "--send", action="store_true", help="also upload a small file, play it back, and send a test mail"
     )
+    setup = _add(commands, "setup", "find cameras and write the configuration", _setup)
+    setup.add_argument("--found", action="store_true", help="only say which cameras are found")
+    setup.add_argument("--json", action="store_true", help="with --found: print JSON")
+    setup.add_argument("--yes", action="store_true", help="ask nothing: write what is found and not yet configured")
     record = _add(commands, "record", "record by hand: an incident of kind manual", _record)
     record.add_argument("camera", metavar="CAMERA")
     record.add_argument("--for", dest="seconds", type=_seconds, default=60.0, metavar="TIME", help='300 or "5min"')
@@ -201,6 +205,18 @@ def _check(options: argparse.Namespace) -> int:
         if row.hint:
             print(f"{'':<5}  {'':<{width}}  -> {row.hint}")
     return exit_code(rows)
+
+
+def _setup(options: argparse.Namespace) -> int:
+    from edged.app.setup import unattended
+    from edged.capture.finding.search import find
+
+    if options.found:
+        findings = asyncio.run(find())
+        print(json.dumps(unattended.as_json(findings)) if options.json else "\n".join(unattended.lines(findings)))
+        return 0
+    print("\n".join(unattended.configure(options.config)))
+    return 0
 
 
 def _record(options: argparse.Namespace) -> int:
