@@ -19,8 +19,8 @@ from edged.app.tasks import tasks
 from edged.app.world import open_world
 from edged.base import log as logs
 from edged.base.clock import SystemClock
+from edged.base.systemd import Notifier
 from edged.supervise.http import StatusServer
-from edged.supervise.systemd import Notifier
 
 if TYPE_CHECKING:
     from edged.settings import DeviceConfig

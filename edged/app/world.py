@@ -17,6 +17,7 @@ from edged.app.presence import Presence, runtime_directory
 from edged.app.resort import LastResort
 from edged.base.clock import stamp
 from edged.base.errors import EdgedError
+from edged.base.systemd import watchdog_interval
 from edged.outbox.loop import OutboxLoop
 from edged.outbox.nouns import AlertRules
 from edged.outbox.policy import Destinations
@@ -26,17 +27,16 @@ from edged.record.salvage import salvage
 from edged.supervise.firmware import FirmwareWatch
 from edged.supervise.lag import LagMeter
 from edged.supervise.supervisor import Supervisor
-from edged.supervise.systemd import watchdog_interval
 from edged.supervise.watchdog import Evidence, Limits, Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from edged.base.clock import Clock, Stamp
+    from edged.base.systemd import Notifier
     from edged.model import Health
     from edged.outbox.store import Outbox
     from edged.settings import DeviceConfig
-    from edged.supervise.systemd import Notifier
 
 log = structlog.get_logger(__name__)
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from edged.base.pulse import Pulse
+    from edged.base.systemd import Notifier
     from edged.supervise.supervisor import TaskState
-    from edged.supervise.systemd import Notifier
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +88,10 @@ class Watchdog:
         self._gather = gather
         self._status = status
         self.complaints: tuple[str, ...] = ()
+
+    def take(self, limits: Limits) -> None:
+        """Judge by other limits from now on."""
+        self._limits = limits
 
     async def run(self, pulse: Pulse) -> None:
         """Judge until cancelled."""

@@ -11,8 +11,8 @@ from edged.app.tasks import tasks
 from edged.app.world import open_world
 from edged.base.clock import SystemClock
 from edged.base.config import parse
+from edged.base.systemd import Notifier
 from edged.settings import DeviceConfig
-from edged.supervise.systemd import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -20,12 +20,12 @@ from edged.app.tasks import tasks
 from edged.app.world import open_world
 from edged.base.config import Duration, parse
 from edged.base.pulse import Pulse
+from edged.base.systemd import Notifier
 from edged.capture.synthetic import SyntheticCamera
 from edged.model import Event, EventKind, Frame, IncidentKind, Lane, State
 from edged.receiver.app import serve
 from edged.receiver.settings import AlarmSettings, ReceiverConfig
 from edged.settings import DeviceConfig
-from edged.supervise.systemd import Notifier
 from edged.wire.keys import new_device_key
 from edged.wire.receipt import Proof
 from tests.mailbox import Mail, Mailbox, serve_mail

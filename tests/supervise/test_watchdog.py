@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from edged.base.clock import SystemClock
 from edged.base.pulse import Pulse
+from edged.base.systemd import Notifier, watchdog_interval
 from edged.supervise.supervisor import Status
-from edged.supervise.systemd import Notifier, watchdog_interval
 from edged.supervise.watchdog import Evidence, Limits, Watchdog, complaints
 from tests.supervise.samples import task
 
