@@ -19,6 +19,7 @@ from edged.base.errors import EdgedError
 from edged.base.lock import hold
 from edged.base.pages.pages import Assets, well_dated
 from edged.base.secret import reveal
+from edged.base.systemd import Notifier, watchdog_interval
 from edged.channels import smtp
 from edged.receiver.alarms import AlarmLoop, Alarms
 from edged.receiver.auth import Authority
@@ -33,6 +34,7 @@ from edged.receiver.sessions import Sessions
 from edged.receiver.silence import SilenceLoop
 from edged.receiver.uploads import Uploads
 from edged.receiver.vault import Vault
+from edged.receiver.watchdog import Watchdog
 from edged.receiver.world import WORLD, World
 
 if TYPE_CHECKING:
@@ -71,9 +73,17 @@ async def _until_told(config: ReceiverConfig) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with serve(config) as serving:
+        notifier = Notifier.from_environment()
+        watchdog = Watchdog(serving.world.store.database.probe, notifier, watchdog_interval())
+        watching = asyncio.create_task(watchdog.run(), name="watchdog")
+        notifier.ready()
+        notifier.status("takes uploads")
         log.info("receiver listens", address=config.listen, port=serving.port, url=config.public_url)
         await told.wait()
         log.info("receiver stops")
+        notifier.stopping()
+        await _end([watching])
+        notifier.close()
     return 0
 
 
