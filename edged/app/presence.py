@@ -1,7 +1,8 @@
 """The time in which edged did not run, entered as a gap of each camera: it is a time without pictures like any other.
 
 While it runs, the time of each camera's newest picture is noted: every second in the service's runtime directory, which
-is memory and outlives the process, and every minute in the state directory, which outlives the power. So the gap that
+is memory and outlives the process, and every minute in the state directory, which outlives the power (in place: a new
+file each time would wear the card six times as much). So the gap that
 the next start enters begins to the second after a crash, and after a loss of power up to a minute too early, never too
 late. It ends with the camera's first picture.
 """
@@ -18,7 +19,7 @@ import msgspec
 import structlog
 
 from edged.base.clock import Stamp, stamp, stamp_at
-from edged.base.disk import replace_synced
+from edged.base.note import NoNoteError, read_note, write_note
 from edged.model import Gap
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ log = structlog.get_logger(__name__)
 STOPPED = "edged was stopped"
 ENDED = "edged ended without being told to"
 
-_NAME = "seen.json"
+_NOTE = "seen.note"  # in the state directory
+_NAME = "seen.json"  # in the runtime directory, and what earlier versions left in the state directory
 _LOOK = 1.0  # seconds
 _SOON = 0.2  # seconds: a run that lasts no second has seen its cameras, too
 _LASTING = 60.0  # seconds between two notes on the disk: a card wears
@@ -68,7 +70,8 @@ class Presence:
         self._clock = clock
         self._health = health
         self._pictures = pictures
-        self._state = state / _NAME
+        self._state = state / _NOTE
+        self._former = state / _NAME
         self._runtime = None if runtime is None else runtime / _NAME
         self._started = clock.mono()
         self._seen: dict[str, Stamp] = {}
@@ -159,12 +162,13 @@ class Presence:
 
     def _read(self) -> Seen:
         """Return what the last run noted; the runtime directory knows better while it is there."""
-        for path in filter(None, (self._runtime, self._state)):
+        for path in filter(None, (self._runtime, self._state, self._former)):
             try:
-                return msgspec.json.decode(path.read_bytes(), type=Seen)
+                note = read_note(path) if path == self._state else path.read_bytes()
+                return msgspec.json.decode(note, type=Seen)
             except FileNotFoundError:
                 continue
-            except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (OSError, NoNoteError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 log.warning("last pictures unreadable", path=str(path), reason=str(error))
         return Seen()  # the first start, or unknown: then no gap is entered rather than a wrong one
 
@@ -174,7 +178,11 @@ class Presence:
         note = msgspec.json.encode(Seen(cameras=self._seen, stopped=stopped))
         if self._runtime is not None:
             self._note(self._runtime, note, _replace, 0.0)
-        self._note(self._state, note, replace_synced, _LASTING)
+        self._note(self._state, note, self._write_lasting, _LASTING)
+
+    def _write_lasting(self, path: Path, note: bytes) -> None:
+        write_note(path, note)
+        self._former.unlink(missing_ok=True)
 
     def _note(self, path: Path, note: bytes, write: Callable[[Path, bytes], None], pause: float) -> None:
         now = self._clock.mono()

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from edged.app.presence import ENDED, STOPPED, Presence, runtime_directory
@@ -176,6 +177,21 @@ async def test_after_a_loss_of_power_it_begins_up_to_a_minute_too_early(
     assert last - 60.0 <= start <= last
 
 
+async def test_the_note_of_an_earlier_version_counts_until_there_is_a_new_one(
+    outbox: Outbox, clock: HandClock, state_dir: Path
+) -> None:
+    """An upgrade in which the power went is a gap, too; the earlier version's file does not stay for ever."""
+    seen = Stamp(wall=clock.wall(), mono=clock.mono(), boot=clock.boot(), synced=True)
+    (state_dir / "seen.json").write_bytes(msgspec.json.encode({"cameras": {"door": seen}, "stopped": True}))
+    clock.at += 10.0
+    life = Life(outbox, clock, state_dir)
+    await life.start()
+    assert await gaps(outbox) == [("door", seen.mono, None, STOPPED)]
+    life.well()
+    await life.see()
+    assert sorted(path.name for path in state_dir.glob("seen.*")) == ["seen.note"]
+
+
 async def test_a_stop_is_told_as_one(outbox: Outbox, clock: HandClock, state_dir: Path) -> None:
     """Whoever stopped it reads that, without a runtime directory, too; what a camera missed before is its own gap."""
     life = Life(outbox, clock, state_dir, "door", "yard", runtime=False)
@@ -331,7 +347,7 @@ async def test_a_disk_that_refuses_the_note_stops_nothing(outbox: Outbox, clock:
     life.well()
     (state_dir / "run").rename(state_dir / "away")
     await life.see()
-    assert (state_dir / "seen.json").exists()
+    assert (state_dir / "seen.note").exists()
     (state_dir / "away").rename(state_dir / "run")
     await life.see(30)
     assert not (state_dir / "run" / "seen.json").exists()
