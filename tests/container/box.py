@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import shlex
 import subprocess
 import tempfile
@@ -121,7 +120,7 @@ def boot(
     the tree, and the system is shut down in order. AssertionError tells why it does not boot.
     """
     machine.require()
-    name = f"edged-{secrets.token_hex(4)}"
+    name = machine.box_name()
     command = [
         *("setpriv", "--pdeathsig=KILL", "unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"),
         *("systemd-nspawn", "-q", "-D", str(tree), "-M", name, "--register=no", "--keep-unit", "--console=pipe"),
@@ -147,7 +146,7 @@ def boot(
         finally:
             process.kill()  # the whole process namespace goes with it
             process.wait()
-            machine.remove_cgroups(groups)
+            _tidy(name, groups)
 
 
 def _bind(bind: str) -> str:
@@ -181,6 +180,16 @@ def _systemd(process: subprocess.Popen[bytes], console: IO[bytes]) -> int:
             break
         time.sleep(_TICK)
     raise AssertionError(f"the container did not start:\n{_said(console)}")
+
+
+def _tidy(name: str, groups: list[Path]) -> None:
+    """Remove what nspawn leaves; the last processes take a moment to end."""
+    until = time.perf_counter() + _END
+    while any(group.exists() for group in groups) and time.perf_counter() < until:
+        machine.remove_cgroups(groups)
+        time.sleep(_TICK / 5)
+    with contextlib.suppress(OSError):
+        Path("/run/systemd/nspawn/propagate", name).rmdir()
 
 
 def _children(pid: int) -> list[int]:

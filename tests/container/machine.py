@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 CACHE = Path.home() / ".cache" / "edged-container"
 _TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "unshare", "setpriv")
 _CGROUPS = Path("/sys/fs/cgroup")
+_OURS = "edged-lab-"
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -47,6 +49,7 @@ def cgroups(name: str) -> list[Path]:
     holds processes hands no controller down.
     """
     made = []
+    _sweep()
     for line in Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines():
         _, controllers, own = line.split(":", 2)
         hierarchy = _CGROUPS / (controllers.removeprefix("name=") or "unified")
@@ -59,12 +62,25 @@ def cgroups(name: str) -> list[Path]:
     return made
 
 
-def remove_cgroups(groups: list[Path]) -> None:
-    """Remove them with what the box made below; a process that is still ending in one leaves it behind."""
+def remove_cgroups(groups: Iterable[Path]) -> None:
+    """Remove them with what the box made below; a process that is still ending in one leaves it to the next box."""
     for group in groups:
         for folder, _, _ in os.walk(group, topdown=False):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
+
+
+def box_name() -> str:
+    """Return a name that no other box has, and that tells whose it is."""
+    return f"{_OURS}{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def _sweep() -> None:
+    """Remove the groups that a killed process left behind."""
+    for group in _CGROUPS.rglob(f"{_OURS}*-*"):
+        owner = group.name.removeprefix(_OURS).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            remove_cgroups([group])
 
 
 def network_options() -> list[str]:
