@@ -11,13 +11,18 @@ from typing import Any
 
 import pytest
 
+from edged.act.settings import ActConfig
 from edged.base.config import Secret, parse
 from edged.base.units import QUANTITIES
 from edged.receiver.settings import ReceiverConfig
 from edged.settings import DeviceConfig
 
 CONFIG = Path(__file__).parent.parent / "config"
-FILES = [(CONFIG / "edged.toml", DeviceConfig), (CONFIG / "receiver.toml", ReceiverConfig)]
+FILES = [
+    (CONFIG / "edged.toml", DeviceConfig),
+    (CONFIG / "receiver.toml", ReceiverConfig),
+    (CONFIG / "act.toml", ActConfig),
+]
 _SETTING = re.compile(r"^#{1,2}(?=[\w\[])", re.MULTILINE)
 # a line's own comment says that it shows an example instead of the default
 _EXAMPLE = re.compile(r"Example")
@@ -62,13 +67,13 @@ def _flat(table: dict[str, Any], section: Any, prefix: str) -> typing.Iterator[s
             yield key
 
 
-@pytest.mark.parametrize(("path", "section"), FILES, ids=["edged", "receiver"])
+@pytest.mark.parametrize(("path", "section"), FILES, ids=["edged", "receiver", "act"])
 def test_every_setting_is_shown(path: Path, section: Any) -> None:
     """The file shows every setting there is, and none that there is not."""
     assert _written(path.read_text(), section) == _keys(section)
 
 
-@pytest.mark.parametrize(("path", "section"), FILES, ids=["edged", "receiver"])
+@pytest.mark.parametrize(("path", "section"), FILES, ids=["edged", "receiver", "act"])
 def test_the_file_is_valid_as_it_stands(path: Path, section: Any) -> None:
     """The file can be loaded as it is delivered."""
     assert isinstance(parse(tomllib.loads(path.read_text()), section), section)
@@ -101,7 +106,7 @@ def _default_of(section: Any, table: str, key: str) -> tuple[Any, Any]:
     return field.default, hints[key]
 
 
-@pytest.mark.parametrize(("path", "section"), FILES, ids=["edged", "receiver"])
+@pytest.mark.parametrize(("path", "section"), FILES, ids=["edged", "receiver", "act"])
 def test_what_is_called_a_default_is_the_default(path: Path, section: Any) -> None:
     """A setting behind a `#` shows the value that edged uses without it."""
     wrong = []
