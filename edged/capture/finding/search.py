@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edged.base.errors import CameraError
+from edged.capture.finding.discovery import network_cameras
 from edged.capture.finding.sensors import pi_cameras
 from edged.capture.finding.v4l2 import usb_cameras
 
@@ -25,8 +26,8 @@ class Findings:
 
 
 async def find() -> Findings:
-    """Look for sensors and USB cameras."""
-    return await gathered([asyncio.to_thread(pi_cameras), asyncio.to_thread(usb_cameras)])
+    """Look for sensors, USB cameras and network cameras; takes some seconds."""
+    return await gathered([asyncio.to_thread(pi_cameras), asyncio.to_thread(usb_cameras), network_cameras()])
 
 
 async def gathered(ways: Sequence[Awaitable[list[Found]]]) -> Findings:
