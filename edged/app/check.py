@@ -6,26 +6,21 @@ Nothing is changed on the way, so it may run beside the daemon; what that one ho
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
 import sqlite3
-import threading
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from edged.app.client import owner
+from edged.app.look import look_at, on_daemon_thread
 from edged.app.trial import mail_trial, upload_trial
 from edged.base.clock import SystemClock
 from edged.base.disk import write_synced
 from edged.base.errors import ConfigError, CredentialsError, EdgedError
-from edged.base.secret import reveal
-from edged.capture.backend import backend
 from edged.channels.smtp import check as check_relay
 from edged.channels.smtp import resolve
-from edged.model import Frame, Packet
 from edged.outbox.opening import examine_outbox
 from edged.outbox.spool import Spool
 from edged.push.targets.folder import require
@@ -35,15 +30,13 @@ from edged.supervise.control import call
 from edged.supervise.http import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
     from pathlib import Path
 
     from edged.base.clock import Clock
-    from edged.capture.camera import Camera
     from edged.push.settings import FolderSettings
     from edged.settings import CameraSection, DeviceConfig
 
-_CAMERA_WAIT = 20.0  # seconds for the first packet and picture
 _SLOW_SYNC = 0.5  # seconds: a card this slow is dying
 
 
@@ -196,61 +189,7 @@ async def _camera(name: str, section: CameraSection, seen: dict[str, Any]) -> Ro
     if state is not None:
         level = Level.OK if state["well"] else Level.ERROR
         return Row(level=level, what=what, text=f"in use by the running edged: {state['text'] or 'delivers'}")
-    password = reveal(section.password, f"cameras.{name}.password")
-    camera = backend(name, section, password=password, clock=SystemClock())(count(1))
-    try:
-        async with asyncio.timeout(_CAMERA_WAIT):
-            text = await _on_daemon_thread(lambda: _look_through(camera))
-    except TimeoutError:
-        raise EdgedError(f"gives no picture within {_CAMERA_WAIT:g} s") from None
-    return Row(level=Level.OK, what=what, text=text)
-
-
-def _look_through(camera: Camera) -> str:
-    """Open the camera, wait for a packet and a picture, and say what they are."""
-    clock = SystemClock()
-    started = clock.mono()
-    packet: Packet | None = None
-    frame: Frame | None = None
-    try:
-        camera.open()
-        for got in camera.read():
-            if isinstance(got, Packet):
-                packet = packet or got
-            else:
-                frame = frame or got
-            if packet is not None and frame is not None:
-                stream = packet.stream
-                seconds = clock.mono() - started
-                return f"{stream.width}x{stream.height} {stream.codec}, first picture after {seconds:.1f} s"
-    finally:
-        camera.close()
-    raise EdgedError("ended before it gave a picture")
-
-
-async def _on_daemon_thread(work: Callable[[], str]) -> str:
-    """Run `work` on a thread that may hang for ever without keeping the process alive."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[str] = loop.create_future()
-
-    def settle(result: str | Exception) -> None:
-        if done.done():
-            return
-        if isinstance(result, Exception):
-            done.set_exception(result)
-        else:
-            done.set_result(result)
-
-    def run() -> None:
-        try:
-            result: str | Exception = work()
-        except Exception as error:  # noqa: BLE001 -- handed over to the waiting coroutine, which raises it
-            result = error
-        with contextlib.suppress(RuntimeError):  # nobody waits any more: the loop has ended
-            loop.call_soon_threadsafe(settle, result)
-
-    threading.Thread(target=run, daemon=True, name="check").start()
-    return await done
+    return Row(level=Level.OK, what=what, text=(await look_at(name, section)).text)
 
 
 async def _receiver(config: DeviceConfig, clock: Clock) -> Row:
@@ -276,7 +215,7 @@ async def _folder(what: str, folder: FolderSettings) -> Row:
 
     try:
         async with asyncio.timeout(folder.timeout):
-            text = await _on_daemon_thread(look)
+            text = await on_daemon_thread(look)
     except TimeoutError:
         raise EdgedError(f"{folder.path} does not answer within {folder.timeout:g} s") from None
     return Row(level=Level.OK, what=what, text=text)
