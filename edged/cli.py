@@ -112,6 +112,8 @@ def _device_commands(commands: Any) -> None:
         parser = _add(commands, name, f"{text}, until told otherwise", _arm)
         parser.set_defaults(order=name)
         parser.add_argument("camera", metavar="CAMERA", nargs="?", help="default: all cameras")
+    text = "have the running daemon take the changed configuration; exits 1 if some of it needs a restart"
+    _add(commands, "reload", text, _reload)
     drain = _add(commands, "drain", "stop watching, close what is open, wait until everything is delivered", _drain)
     drain.add_argument("--wait", type=_seconds, default=3600.0, metavar="TIME", help="give up after so long")
     ensure = _add(commands, "ensure", "have all that is kept proven to be elsewhere; exits 0 once it is", _ensure)
@@ -188,9 +190,8 @@ def _run(options: argparse.Namespace) -> int:
 
     economise()  # before numpy and the threads
     from edged.app.daemon import run
-    from edged.settings import load_device
 
-    return run(load_device(options.config))
+    return run(options.config)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -236,6 +237,14 @@ def _arm(options: argparse.Namespace) -> int:
     for camera, armed in _ask(options, "arm", {"order": options.order, "camera": options.camera}).items():
         print(f"{camera}: {'armed' if armed else 'disarmed'}")
     return 0
+
+
+def _reload(options: argparse.Namespace) -> int:
+    from edged.app.reload_order import lines, order
+
+    result = asyncio.run(order(options.config.absolute()))
+    print("\n".join(lines(result)))
+    return 1 if result["restart"] else 0
 
 
 def _drain(options: argparse.Namespace) -> int:

@@ -50,6 +50,10 @@ class Arming:
         self._spans = tuple(parse_span(text) for text in schedule)
         self._orders: dict[str, Order] = dict.fromkeys(cameras, "auto")
 
+    def adopt(self, schedule: Sequence[str]) -> None:
+        """Follow another schedule from now on; orders stand."""
+        self._spans = tuple(parse_span(text) for text in schedule)
+
     async def load(self) -> None:
         """Take up the orders given before the last stop; a damaged file leaves the schedule in charge and says so."""
         try:

@@ -74,6 +74,7 @@ class WorldBoard:
             bytes_wasted=out.counters.wasted,
             notices=tuple(self._notices()),
             firmware=world.firmware.newest,
+            configuration=world.refused,
             mono=world.clock.mono(),
         )
 
@@ -117,6 +118,8 @@ class WorldBoard:
             told.append("The database was damaged and has been rebuilt from the clips beside it.")
         if world.draining:
             told.append("Watching has been stopped by a person (edged drain); start the daemon again to watch.")
+        if world.pending:
+            told.append(f"Changed in the configuration, and waiting for a restart: {', '.join(world.pending)}.")
         if not world.destinations.stores:
             told.append("Neither a receiver nor a folder is configured: clips stay on this device.")
         if not world.destinations.people:

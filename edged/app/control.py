@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
     from edged.app.world import World
 
+    Handler = Callable[[dict[str, Any]], Awaitable[Any]]
+
 _LONGEST = 24 * 3600.0  # seconds of a recording by hand
 _ENTRY = 15.0  # seconds until a recording's incident must be on the disk
 _LOOK = 0.1  # seconds between looks at what is waited for
 
 
-def control_server(world: World) -> ControlServer:
-    """Return the server of every command."""
-    handlers: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {
-        name: partial(command, world.outbox) for name, command in COMMANDS.items()
-    }
+def control_server(world: World, reload: Handler) -> ControlServer:
+    """Return the server of every command; `reload` is the daemon's own."""
+    handlers: dict[str, Handler] = {name: partial(command, world.outbox) for name, command in COMMANDS.items()}
     handlers |= {
         "outbox.retry": partial(_retry, world),
-        "enqueue": partial(enqueue, world.outbox, world.spool, world.clock, world.destinations),
+        "enqueue": partial(_enqueue, world),
         "record": partial(_record, world),
         "arm": partial(_arm, world),
         "drain": partial(_drain, world),
@@ -40,6 +40,7 @@ def control_server(world: World) -> ControlServer:
         "describe": partial(_describe, world),
         "ensure": partial(_ensure, world),
         "standing": partial(_standing, world),
+        "reload": reload,
     }
     return ControlServer(world.spool.control, handlers)
 
@@ -49,6 +50,10 @@ async def _retry(world: World, args: dict[str, Any]) -> dict[str, Any]:
     result = await outbox_retry(world.outbox, args)
     world.outward.hasten(asked=True)
     return result
+
+
+async def _enqueue(world: World, args: dict[str, Any]) -> Any:
+    return await enqueue(world.outbox, world.spool, world.clock, world.destinations, args)
 
 
 async def _record(world: World, args: dict[str, Any]) -> dict[str, str]:

@@ -15,14 +15,18 @@ import structlog
 from edged import __version__
 from edged.app.board import WorldBoard
 from edged.app.control import control_server
+from edged.app.reload import Reloader
 from edged.app.tasks import tasks
 from edged.app.world import open_world
 from edged.base import log as logs
 from edged.base.clock import SystemClock
 from edged.base.systemd import Notifier
+from edged.settings import load_device
 from edged.supervise.http import StatusServer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edged.settings import DeviceConfig
     from edged.supervise.control import ControlServer
 
@@ -33,40 +37,47 @@ _THREADS = 32  # at once; asyncio's few (the processors + 4) may all hang in nam
 _TURN = 0.0005  # seconds a thread may keep the interpreter; at the default 5 ms the loop waits for every camera
 
 
-def run(config: DeviceConfig) -> int:
-    """Run the daemon until SIGTERM or SIGINT; return its exit code.
+def run(path: Path) -> int:
+    """Run the daemon by the configuration file at `path` until SIGTERM or SIGINT; return its exit code.
 
+    Raises ConfigError when the file can't be used.
     Threads that hang (a camera, a name look-up) can't be ended, so once all is stored the process leaves without them.
     """
+    config = load_device(path)
     logs.configure(style=config.log.style, level=config.log.level)
     sys.setswitchinterval(_TURN)
     runner = asyncio.Runner()  # not closed, as asyncio.run would: it would wait for threads that hang
     try:
-        code = runner.run(_live(config))
+        code = runner.run(_live(path, config))
     except (OSError, sqlite3.OperationalError) as error:
         log.critical("edged can't start", state=str(config.device.state), reason=str(error))
         code = FAILED
     os._exit(code)
 
 
-async def _live(config: DeviceConfig) -> int:
-    stopping = asyncio.Event()
+async def _live(path: Path, config: DeviceConfig) -> int:
+    stopping, reloading = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="edged"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _told_to_stop, stopping)
+    if not os.isatty(0):  # from a terminal the signal says that this has gone, and means an end as ever
+        loop.add_signal_handler(signal.SIGHUP, reloading.set)
     notifier = Notifier.from_environment()
     async with open_world(config, SystemClock(), notifier) as world:
         world.on_leave(stopping.set)
         world.supervisor.take(tasks(world))
         http = StatusServer(WorldBoard(world), config.http, config.supervise)
-        control = control_server(world)
+        reloader = await asyncio.to_thread(Reloader, world, http, path, notifier)
+        control = control_server(world, reloader.command)
         await _open_doors(http, control)
+        following = asyncio.create_task(reloader.follow(reloading), name="reload")
         running = asyncio.create_task(world.supervisor.run(), name="supervisor")
         notifier.ready()
         log.info("edged runs", version=__version__, cameras=list(config.cameras), page=http.address)
         await stopping.wait()
         log.info("edged stops", reason=world.left or "told to")
+        following.cancel()
         notifier.stopping()
         await control.stop()
         await http.stop()

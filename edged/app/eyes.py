@@ -70,6 +70,12 @@ class Eye:
             close_gap=around.outbox.close_gap,
         )
 
+    def adopt(self, settings: CameraSection, destinations: Destinations, rules: AlertRules) -> None:
+        """Watch, deliver and alert by other settings from now on; the camera itself goes on as it was opened."""
+        self.settings = settings
+        self.detector.adopt(settings.detect)
+        self.recorder.adopt(destinations, rules)
+
     def _take(self, packet: Packet) -> None:
         if packet.key:
             self.stream = f"{packet.stream.width}x{packet.stream.height} {packet.stream.codec}"

@@ -106,6 +106,11 @@ class Notices:
         self._ledger = ledger
         self._told: frozenset[str] | None = None  # None before the first look
 
+    def adopt(self, *, lost_after: float, blind_after: float, people: Sequence[str]) -> None:
+        """Tell other people, or after other times, from the next look on."""
+        self._matters = (_lost(lost_after), _blind(blind_after))
+        self._people = people
+
     async def run(self, pulse: Pulse) -> None:
         """Watch until cancelled."""
         while True:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from edged import __version__
-from edged.base.gate import GateFigures
 from edged.channels.smtp import Mailer, resolve
 from edged.model import Lane
 from edged.outbox.policy import RECEIVER
@@ -24,12 +23,14 @@ from edged.push.throttle import Pacer, scheduled_rate
 from edged.push.traffic import Counters
 from edged.push.transfers import Transfers
 from edged.push.uploads import Uploader
+from edged.push.verdict import gate_figures
 from edged.wire.heartbeat import CameraReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from edged.base.clock import Clock
+    from edged.channels.session import Endpoint
     from edged.model import Delivery, Health
     from edged.outbox.spool import Space
     from edged.outbox.store import Outbox
@@ -67,23 +68,26 @@ class Outward:
         self.heartbeat: HeartbeatSender | None = None
         self._targets: dict[str, Target] = {}
         self._lines: list[Line] = []
-        links: Callable[[str], str] = no_link
+        self._credentials: Credentials | None = None  # none without a receiver
+        self._links: Callable[[str], str] = no_link
         zone = ZoneInfo(config.device.timezone)
-        self.pacer = Pacer(scheduled_rate(config.push, zone, clock))
+        self._allowed = scheduled_rate(config.push, zone, clock)
+        self.pacer = Pacer(self._allowed)
         for name, folder in config.folders.items():
             self._targets[f"folder:{name}"] = FolderTarget(name, folder, zone=zone, clock=clock)
         if config.receiver is not None:
-            links = self._add_receiver(config.receiver)
+            self._add_receiver(config.receiver)
         self.uploads = self._worker(Lane.BULK, config.push.parallel, away=self._away)
         self.mailer = self._mailer()
-        self.alerts = self._alert_worker(links)
+        self._sender = self._alert_sender()
+        self.alerts = self._alert_worker(self._sender)
 
     # -------------------------------------------------------------------------------------------------- parts
 
-    def _add_receiver(self, receiver: ReceiverSettings) -> Callable[[str], str]:
-        """Make the line to the receiver and what uses it; return what makes links to its pages."""
+    def _add_receiver(self, receiver: ReceiverSettings) -> None:
+        """Make the line to the receiver and what uses it."""
         push, clock = self._config.push, self._clock
-        credentials = credentials_of(receiver)
+        self._credentials = credentials = credentials_of(receiver)
         self.link = link = LinkWatch(push.probe, clock, metered=push.metered)
         link.subscribe(self._link_changed)
         self._targets[RECEIVER] = TusTarget(
@@ -100,7 +104,8 @@ class Outward:
             clock=clock,
         )
         if not credentials.signs:
-            return no_link
+            return
+        self._links = self._links_to(receiver, credentials)
         self.heartbeat = HeartbeatSender(
             receiver.url,
             self._line(receiver, credentials),
@@ -110,14 +115,19 @@ class Outward:
             interval=float(push.heartbeat),
             clock=clock,
         )
+
+    def _links_to(self, receiver: ReceiverSettings, credentials: Credentials) -> Links:
         return Links(
             page=receiver.page or receiver.url,
             device=receiver.device,
             key=credentials.key,
             valid=receiver.link_valid,
-            clock=clock,
+            clock=self._clock,
             ahead=lambda: credentials.ahead,
         )
+
+    def _link_to(self, incident: str) -> str:
+        return self._links(incident)  # as they are made now: a reload may change the key
 
     def _line(self, receiver: ReceiverSettings, credentials: Credentials) -> Line:
         line = Line(receiver, credentials, clock=self._clock, link=self.link, traffic=self.counters.line())
@@ -138,23 +148,14 @@ class Outward:
         )
 
     def _mailer(self) -> Mailer:
-        gate = self._config.push.gate
-        figures = GateFigures(failures=gate.failures, pause=gate.pause, successes=gate.successes)
-        mail = self._config.mail
+        mail, figures = self._config.mail, gate_figures(self._config.push)
         return Mailer(mail, resolve(mail), self._clock, figures=figures, make_socket=self.counters.line().socket)
 
-    def _alert_worker(self, links: Callable[[str], str]) -> LaneWorker:
-        config = self._config
-        letters = Letters(
-            device=config.device.name,
-            site=config.device.title,
-            timezone=config.device.timezone,
-            sender=config.mail.sender,
-            digest_from=config.alerts.digest_from,
-            digest_after=config.alerts.digest_after,
-        )
-        sender = AlertSender(self._outbox, self.mailer, self._clock, letters=letters, link=links)
+    def _alert_sender(self) -> AlertSender:
+        letters = _letters(self._config)
+        return AlertSender(self._outbox, self.mailer, self._clock, letters=letters, link=self._link_to)
 
+    def _alert_worker(self, sender: AlertSender) -> LaneWorker:
         async def send(delivery: Delivery, transfer: Transfer) -> None:
             with self.pacer.hush():
                 await sender.send(delivery, transfer)
@@ -164,11 +165,35 @@ class Outward:
             send,
             outbox=self._outbox,
             transfers=self.transfers,
-            settings=config.push,
+            settings=self._config.push,
             parallel=_ALERTS_AT_ONCE,
             clock=self._clock,
             rng=random.Random(secrets.randbits(64)),
         )
+
+    # ------------------------------------------------------------------------------------------------ changes
+
+    def adopt(self, config: DeviceConfig, endpoints: Sequence[Endpoint], credentials: Credentials | None) -> None:
+        """Go on by another configuration, its `endpoints` of mail and its `credentials`; see `changes` for what can.
+
+        Uploads and mails under way go on; a changed rate holds from their next piece on.
+        """
+        self._config, push = config, config.push
+        self._allowed = scheduled_rate(push, ZoneInfo(config.device.timezone), self._clock)
+        self.pacer.adopt(self._allowed)
+        self.uploads.adopt(push)
+        self.alerts.adopt(push)
+        self.mailer.adopt(config.mail, endpoints, gate_figures(push))
+        self._sender.adopt(_letters(config))
+        if self.link is not None and self.probe is not None:
+            self.link.adopt(push.probe, metered=push.metered)
+            self.probe.adopt(push)
+        if self.heartbeat is not None:
+            self.heartbeat.adopt(float(push.heartbeat))
+        if config.receiver is not None and self._credentials is not None and credentials is not None:
+            self._credentials.adopt(credentials)
+            self._links = self._links_to(config.receiver, self._credentials) if credentials.signs else no_link
+        self.hasten(asked=True)  # what was refused may be right now
 
     # --------------------------------------------------------------------------------------------- what is so
 
@@ -182,7 +207,7 @@ class Outward:
     def rate(self) -> float:
         """Return the rate at which the backlog drains in bytes a second: measured, at most what is allowed."""
         measured = self.link.link.rate if self.link is not None else 0.0
-        allowed = scheduled_rate(self._config.push, ZoneInfo(self._config.device.timezone), self._clock)()
+        allowed = self._allowed()
         return measured if allowed is None else min(measured, allowed)
 
     def hasten(self, *, asked: bool = False) -> None:
@@ -223,3 +248,14 @@ class Outward:
                 for name, state in self._health().items()
             ),
         )
+
+
+def _letters(config: DeviceConfig) -> Letters:
+    return Letters(
+        device=config.device.name,
+        site=config.device.title,
+        timezone=config.device.timezone,
+        sender=config.mail.sender,
+        digest_from=config.alerts.digest_from,
+        digest_after=config.alerts.digest_after,
+    )

@@ -30,12 +30,14 @@ from edged.supervise.supervisor import Supervisor
 from edged.supervise.watchdog import Evidence, Limits, Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from edged.base.clock import Clock, Stamp
     from edged.base.systemd import Notifier
+    from edged.channels.session import Endpoint
     from edged.model import Health
     from edged.outbox.store import Outbox
+    from edged.push.line import Credentials
     from edged.settings import DeviceConfig
 
 log = structlog.get_logger(__name__)
@@ -54,6 +56,14 @@ def destinations_of(config: DeviceConfig) -> Destinations:
     )
 
 
+def _rules(config: DeviceConfig) -> AlertRules:
+    return AlertRules(cooldown=config.alerts.cooldown, cap_per_hour=config.alerts.cap_per_hour)
+
+
+def _limits(config: DeviceConfig) -> Limits:
+    return Limits(lag=config.supervise.lag, camera=config.supervise.camera)
+
+
 class World:
     """Everything one device consists of; `open_world` makes it."""
 
@@ -64,6 +74,8 @@ class World:
         self.outbox = outbox
         self.started = clock.mono()
         self.draining = False
+        self.refused = ""  # what is wrong with the configuration file as it was last read
+        self.pending: tuple[str, ...] = ()  # changed settings that need a restart
         self.left = ""  # why the world has to end by itself
         self._on_leave: list[Callable[[], None]] = []
         self.destinations = destinations_of(config)
@@ -83,7 +95,7 @@ class World:
             clock=clock,
             record=config.record,
             destinations=self.destinations,
-            rules=AlertRules(cooldown=config.alerts.cooldown, cap_per_hour=config.alerts.cap_per_hour),
+            rules=_rules(config),
             why_silent=self.arming.why_silent,
             has_room=self.upkeep.has_room,
         )
@@ -113,12 +125,30 @@ class World:
         self.watchdog = Watchdog(
             notifier,
             interval=(watchdog_interval() or 2 * _WATCH) / 2,
-            limits=Limits(lag=config.supervise.lag, camera=config.supervise.camera),
+            limits=_limits(config),
             gather=self._evidence,
             status=self.status,
         )
         self.supervisor = Supervisor((), clock)  # the daemon gives it the table of tasks
         outbox.database.on_damage = self._leave_damaged
+
+    def adopt(self, config: DeviceConfig, endpoints: Sequence[Endpoint], credentials: Credentials | None) -> None:
+        """Go on by another configuration in what can change meanwhile (`changes` says what); nothing here waits.
+
+        `endpoints` and `credentials` are what its secrets hold now, None for credentials that stay.
+        """
+        self.config = config
+        self.destinations = destinations_of(config)
+        self.arming.adopt(config.alerts.armed)
+        self.upkeep.adopt(config.outbox, self.destinations)
+        for name, eye in self.eyes.items():
+            eye.adopt(config.cameras[name], self.destinations, _rules(config))
+        self.outward.adopt(config, endpoints, credentials)
+        limits = config.supervise
+        self.notices.adopt(
+            lost_after=limits.camera_lost, blind_after=limits.camera_blind, people=self.destinations.people
+        )
+        self.watchdog.adopt(_limits(config))
 
     def health(self) -> dict[str, Health]:
         """Return the health of every camera that is being watched."""

@@ -41,6 +41,10 @@ class Gate:
         self._probe_out = False
         self._paused = False
 
+    def adopt(self, figures: GateFigures) -> None:
+        """Go by other figures from now on."""
+        self._figures = figures
+
     @property
     def taken(self) -> bool:
         """Whether the one place of a probe is taken: soon it is known how the peer is."""

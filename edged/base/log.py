@@ -43,11 +43,20 @@ def configure(*, style: str, level: str, identifier: str = "edged") -> None:
             _mask_secrets,
             *(_to_stderr(style) if _journal is None else (_ToJournal(_journal, style, identifier),)),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=_wrapper(level),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Library()], force=True)
+
+
+def set_level(level: str) -> None:
+    """Tell from now on what is of `level` or worse, a name such as "info"."""
+    structlog.configure(wrapper_class=_wrapper(level))
+
+
+def _wrapper(level: str) -> type[structlog.typing.FilteringBoundLogger]:
+    return structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
 
 
 def dropped() -> int:

@@ -33,7 +33,7 @@ class Notifier:
         return cls(os.environ.get("NOTIFY_SOCKET"))
 
     def ready(self) -> None:
-        """Tell that the start is complete."""
+        """Tell that the start, or a reload, is complete."""
         self._send("READY=1")
 
     def alive(self) -> None:
@@ -46,6 +46,10 @@ class Notifier:
         if line != self._status:
             self._status = line
             self._send(f"STATUS={line}")
+
+    def reloading(self, mono: float) -> None:
+        """Tell that a changed configuration is being read, at `mono` seconds; `ready` tells that it is done."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={round(mono * 1e6)}")
 
     def stopping(self) -> None:
         """Tell that the ordered stop has begun."""

@@ -75,11 +75,22 @@ class Mailer:
         figures: GateFigures | None = None,
         make_socket: MakeSocket = socket.socket,
     ) -> None:
-        self._settings = settings
-        self._sender = parse_mailbox(settings.sender).address if settings.sender else ""
         self._clock = clock
         self._make_socket = make_socket
-        self._doors = [_Door(endpoint=endpoint, gate=Gate(figures or GateFigures())) for endpoint in endpoints]
+        self._doors: list[_Door] = []
+        self.adopt(settings, endpoints, figures or GateFigures())
+
+    def adopt(self, settings: MailSettings, endpoints: Sequence[Endpoint], figures: GateFigures) -> None:
+        """Go by other settings from the next mail on; a relay that stays keeps its gate, a mail under way its relay."""
+        self._settings = settings
+        self._sender = parse_mailbox(settings.sender).address if settings.sender else ""
+        known = {door.endpoint.relay: door for door in self._doors}
+        self._doors = [
+            known.get(endpoint.relay) or _Door(endpoint=endpoint, gate=Gate(figures)) for endpoint in endpoints
+        ]
+        for door, endpoint in zip(self._doors, endpoints, strict=True):
+            door.endpoint = endpoint
+            door.gate.adopt(figures)
 
     @property
     def relays(self) -> tuple[RelayState, ...]:

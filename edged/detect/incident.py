@@ -70,6 +70,7 @@ class IncidentMachine:
         self._new_id = new_id
         self._recent: deque[Motion] = deque(maxlen=settings.frames)
         self._open: _Open | None = None
+        self._next: DetectSettings | None = None  # for incidents that are opened from now on
 
     @property
     def phase(self) -> Phase:
@@ -78,6 +79,12 @@ class IncidentMachine:
             return Phase.CANDIDATE if any(motion.regions for motion in self._recent) else Phase.QUIET
         moving = bool(self._recent) and bool(self._recent[-1].regions)
         return Phase.OPEN if moving else Phase.CLOSING
+
+    def adopt(self, settings: DetectSettings) -> None:
+        """Go by other settings from the next incident on: one that is open ends as it would have ended."""
+        self._next = settings
+        if self._open is None:
+            self._change()
 
     def feed(self, motion: Motion) -> tuple[Event, ...]:
         """Take the next analysed frame and return the transitions it causes, in order."""
@@ -131,6 +138,11 @@ class IncidentMachine:
 
     # ------------------------------------------------------------------------------------------- transitions
 
+    def _change(self) -> None:
+        if self._next is not None:
+            self._settings, self._next = self._next, None
+            self._recent = deque(self._recent, maxlen=self._settings.frames)
+
     def _enough(self) -> bool:
         return sum(bool(motion.regions) for motion in self._recent) >= self._settings.evidence
 
@@ -163,6 +175,7 @@ class IncidentMachine:
     def _end(self, current: _Open, last: float, post_roll: float) -> Event:
         self._open = None
         self._recent.clear()
+        self._change()
         return self._event(EventKind.CLOSED, current, last, keep_until=last + post_roll)
 
     def _due(self, current: _Open, now: float) -> tuple[Event, ...]:
@@ -177,6 +190,7 @@ class IncidentMachine:
 
     def _cut(self, current: _Open, at: float) -> tuple[Event, ...]:
         closed = self._event(EventKind.CLOSED, current, at, keep_until=at)
+        self._change()
         self._open = replace(
             current,
             id=self._new_id(),

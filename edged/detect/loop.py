@@ -47,6 +47,7 @@ class DetectLoop:
         self.ms_per_frame = 0.0  # of CPU, running mean
         self.last: Motion | None = None
         self._settings = settings
+        self._next: DetectSettings | None = None  # to be taken between two frames
         self._clock = clock
         self._source = frames
         self._emit = emit
@@ -54,6 +55,10 @@ class DetectLoop:
         self._detector = MotionDetector(settings)
         cv2.setNumThreads(1)  # on pictures this small OpenCV's own threads cost more than they save
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"detect-{camera}")
+
+    def adopt(self, settings: DetectSettings) -> None:
+        """Watch by other settings from the next frame on; an incident that is open goes on by those it began with."""
+        self._next = settings
 
     async def run(self, pulse: Pulse) -> None:
         """Watch until cancelled."""
@@ -67,13 +72,21 @@ class DetectLoop:
             async with asyncio.timeout(_TICK):
                 frame = await self._source.get()
         except TimeoutError:
+            self._change()
             await self._tell(self._machine.tick(self._clock.mono()))
             return
+        self._change()
         if not self._settings.enabled:
             await self._tell(self._machine.tick(frame.mono))
             return
         self.last = await asyncio.get_running_loop().run_in_executor(self._thread, self._judge, frame)
         await self._tell(self._machine.feed(self.last))
+
+    def _change(self) -> None:
+        if self._next is not None:  # the detector's thread is at rest here
+            self._settings, self._next = self._next, None
+            self._detector.adopt(self._settings)
+            self._machine.adopt(self._settings)
 
     async def start_manual(self, seconds: float) -> str:
         """Keep an incident open for `seconds` by a person's order; return its id."""

@@ -88,6 +88,12 @@ class MotionDetector:
         self._light = LightWatch()
         self._things = Things()
 
+    def adopt(self, settings: DetectSettings) -> None:
+        """Go by other zones, masks and sizes from the next frame on; what was learned of the view stays."""
+        self._settings = settings
+        if self._model is not None:
+            self._model.zones = ZoneMap(settings.zones, settings.masks, self._model.moving.shape)
+
     def feed(self, frame: Frame) -> Motion:
         """Judge the next frame; pure NumPy and OpenCV, meant for a thread."""
         picture = _working_picture(frame.luma)

@@ -67,6 +67,14 @@ class OutboxLoop:
         self.space: Space | None = None  # of the disk, as last seen
         self.kept = 0  # bytes of files, as last seen
 
+    def adopt(self, settings: OutboxSettings, destinations: Destinations) -> None:
+        """Go by other settings from the next step on, which looks at once whether they ask for room."""
+        if settings != self._settings:
+            now = self._clock.mono()
+            self._due |= {"sweep": now, "copy": min(self._due["copy"], now + settings.backup_interval)}
+        self._settings = settings
+        self._destinations = destinations
+
     async def run(self, pulse: Pulse) -> None:
         """Keep the outbox in order until cancelled."""
         while True:

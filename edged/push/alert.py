@@ -66,6 +66,10 @@ class AlertSender:
         # One at a time per recipient: two digests must not take in the same alerts.
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
+    def adopt(self, letters: Letters) -> None:
+        """Write so from the next mail on; what is frozen stays as it is."""
+        self._letters = letters
+
     async def send(self, delivery: Delivery, transfer: Transfer) -> None:
         """Send an alert and complete it, with those that its digest tells; nothing if it was told since it was picked.
 

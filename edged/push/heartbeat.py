@@ -75,6 +75,11 @@ class HeartbeatSender:
         self._due = clock.mono()
         self._warned = False
 
+    def adopt(self, interval: float) -> None:
+        """Send every `interval` seconds from now on."""
+        self._interval = interval
+        self._due = min(self._due, self._clock.mono() + interval)
+
     async def run(self, pulse: Pulse) -> None:
         """Send until cancelled."""
         while True:

@@ -60,6 +60,10 @@ class Credentials:
         self._bearer = bearer
         self._ahead = 0.0  # the receiver's clock minus ours, in seconds, once it refused ours
 
+    def adopt(self, other: Credentials) -> None:
+        """Sign with another one's key, or show its token, from the next request on."""
+        self.key, self._bearer = other.key, other._bearer
+
     @property
     def signs(self) -> bool:
         """Whether the peer is edged's own receiver."""

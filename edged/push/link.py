@@ -134,6 +134,14 @@ class LinkWatch:
         self._listeners: list[Callable[[], None]] = []
         self._watchers: list[Callable[[], None]] = []
 
+    def adopt(self, figures: ProbeSettings, *, metered: bool) -> None:
+        """Go by other figures from now on; a line that is usable counts as metered, or no longer, at once."""
+        self._figures = figures
+        self.metered = metered
+        if self.usable:
+            state = LinkState.METERED if metered else LinkState.UP
+            self.track = replace(self.track, link=replace(self.link, state=state))
+
     @property
     def link(self) -> Link:
         """The line's present state."""

@@ -77,6 +77,12 @@ class LaneWorker:
         self._silences: dict[int, int] = {}  # delivery -> attempts without an answer since it last moved
         self._best: dict[int, int] = {}  # delivery -> bytes that its destination was known to hold at most
 
+    def adopt(self, settings: PushSettings) -> None:
+        """Go by other settings from the next verdict on, all but the number of deliveries at a time."""
+        self._settings = settings
+        for gate in self.gates.values():
+            gate.adopt(gate_figures(settings))
+
     async def run(self, pulse: Pulse) -> None:
         """Work until cancelled; what is under way stops at its next piece."""
         async with asyncio.TaskGroup() as workers:

@@ -59,6 +59,11 @@ class LinkProbe:
         self._missed = False  # something waits for a line that is silent
         self._open = False  # a knock was answered, and the probe after it was not
 
+    def adopt(self, settings: PushSettings) -> None:
+        """Go by other settings from now on."""
+        self._settings = settings
+        self._work.set()
+
     async def run(self, pulse: Pulse) -> None:
         """Probe until cancelled."""
         while True:

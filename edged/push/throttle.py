@@ -47,6 +47,12 @@ class Pacer:
         self._hushes = 0  # alerts under way
         self._hushed = (0.0, 0.0)  # nothing goes from, until; on the loop's clock
 
+    def adopt(self, rate: Callable[[], float | None]) -> None:
+        """Go by another rate from the next piece on; what an old, slow one still owed is forgotten."""
+        self._rate = rate
+        self._line_free = min(self._line_free, asyncio.get_running_loop().time())
+        self._arrange()
+
     @contextlib.contextmanager
     def hush(self) -> Iterator[None]:
         """Hold all pieces back while the block runs, because something more urgent goes beside the pacer.

@@ -56,6 +56,11 @@ class Entries:
         self._on_writer = on_writer
         self._commits = Commits(camera)
 
+    def adopt(self, destinations: Destinations, rules: AlertRules) -> None:
+        """Deliver there, and alert by these rules, what is entered from now on."""
+        self._destinations = destinations
+        self._rules = rules
+
     @property
     def waiting(self) -> int:
         """How many rows wait."""

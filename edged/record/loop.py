@@ -110,6 +110,10 @@ class Recorder:
         """How many rows the outbox has not taken yet; more than a few for long means that it refuses."""
         return self._entries.waiting
 
+    def adopt(self, destinations: Destinations, rules: AlertRules) -> None:
+        """Deliver there, and alert by these rules, what is entered from now on."""
+        self._entries.adopt(destinations, rules)
+
     def offer(self, packet: Packet) -> None:
         """Take the camera's next packet; thread-safe, never blocks for I/O."""
         self._ring.offer(packet)

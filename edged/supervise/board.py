@@ -96,6 +96,7 @@ class View:
     bytes_wasted: int
     notices: tuple[str, ...]  # what a person should know: database rebuilt, camera without detection, ...
     firmware: Firmware | None = None  # None on a machine that is no Pi
+    configuration: str = ""  # why the configuration file as it is now was refused
     mono: float | None = None  # now on the clock of `Link.since` and `Health.since`; without it no durations are shown
 
 

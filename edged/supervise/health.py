@@ -75,6 +75,7 @@ def judge(view: View, queue: Queue | None, settings: SuperviseSettings) -> Repor
         "disk": lambda: _disk(view),
         "clock": lambda: _clock(view),
         "power": lambda: _power(view),
+        "configuration": lambda: _configuration(view),
         "tasks": lambda: _tasks(view),
         "loop": lambda: _loop(view, settings),
         "notices": lambda: [Finding(level=Level.OK, text=notice) for notice in view.notices],
@@ -192,6 +193,13 @@ def _clock(view: View) -> list[Finding]:
 
 def _power(view: View) -> list[Finding]:
     return [_degraded(f"{text}.") for text in (warnings(view.firmware) if view.firmware is not None else ())]
+
+
+def _configuration(view: View) -> list[Finding]:
+    if not view.configuration:
+        return []
+    what = f"The configuration file can't be used, and edged would not start with it: {_sentence(view.configuration)}"
+    return [_degraded(f"{what} It goes on with what it has. Correct the file, then: systemctl reload edged.")]
 
 
 def _tasks(view: View) -> list[Finding]:

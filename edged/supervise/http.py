@@ -44,6 +44,10 @@ class StatusServer:
         self._runner: web.AppRunner | None = None
         self.address = ""
 
+    def adopt(self, limits: SuperviseSettings) -> None:
+        """Judge by other limits from now on."""
+        self._observer.adopt(limits)
+
     async def start(self) -> None:
         """Listen; OSError when the address is taken."""
         host, _, port = self._settings.listen.rpartition(":")

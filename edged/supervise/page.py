@@ -69,6 +69,10 @@ class Observer:
         self._limits = limits
         self._patience = patience
 
+    def adopt(self, limits: SuperviseSettings) -> None:
+        """Judge by other limits from now on."""
+        self._limits = limits
+
     async def examine(self) -> Look:
         """Look for /health and /metrics: at memory, and at the outbox in numbers."""
         view = self.board.view()

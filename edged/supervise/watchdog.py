@@ -89,7 +89,7 @@ class Watchdog:
         self._status = status
         self.complaints: tuple[str, ...] = ()
 
-    def take(self, limits: Limits) -> None:
+    def adopt(self, limits: Limits) -> None:
         """Judge by other limits from now on."""
         self._limits = limits
 

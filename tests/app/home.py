@@ -11,6 +11,7 @@ from edged.app.tasks import tasks
 from edged.app.world import open_world
 from edged.base.clock import SystemClock
 from edged.base.config import parse
+from edged.base.errors import EdgedError
 from edged.base.systemd import Notifier
 from edged.settings import DeviceConfig
 
@@ -63,12 +64,16 @@ def _inline(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
+async def _no_reload(_args: dict[str, Any]) -> None:
+    raise EdgedError("this device was not started from a file")
+
+
 @asynccontextmanager
 async def living(settings: DeviceConfig) -> AsyncIterator[World]:
     """Run a device as the daemon does, with its control socket, until the block ends."""
     async with open_world(settings, SystemClock(), Notifier(None)) as world:
         world.supervisor.take(tasks(world))
-        control = control_server(world)
+        control = control_server(world, _no_reload)
         await control.start()
         job = asyncio.create_task(world.supervisor.run())
         try:

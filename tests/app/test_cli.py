@@ -28,7 +28,7 @@ INTERRUPTIBLE = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from edged.cli import main; main()",
 )
 COMMANDS = (
-    *("run", "check", "record", "enqueue", "arm", "disarm", "auto", "drain", "ensure", "fsck"),
+    *("run", "check", "record", "enqueue", "arm", "disarm", "auto", "reload", "drain", "ensure", "fsck"),
     *("outbox", "incidents", "receive"),
 )
 DEEPER = (

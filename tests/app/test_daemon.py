@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import av
 import pytest
 
@@ -33,6 +35,7 @@ class Daemon:
     """A running daemon, the lines of its log, and what it told the notify socket."""
 
     process: asyncio.subprocess.Process
+    file: Path
     config: DeviceConfig
     log: list[dict[str, Any]] = field(default_factory=list)
     plain: list[str] = field(default_factory=list)  # what it said outside its log
@@ -41,6 +44,27 @@ class Daemon:
     async def tell(self, command: str, **args: Any) -> Any:
         """Send it a command."""
         return await ask(self.config, command, args, timeout=PATIENCE)
+
+    def rewrite(self, **sections: Any) -> None:
+        """Change the configuration file: these sections beside or instead of the tests' usual ones."""
+        self.file.write_text(toml(tables(self.config.device.state, **{"log": {"style": "json"}, **sections})))
+
+    async def reload(self, **environment: str) -> tuple[int | None, str, str]:
+        """Run `edged reload` as a person would; return its exit code and what it printed."""
+        command = (*EDGED, "reload", "--config", str(self.file))
+        pipe = asyncio.subprocess.PIPE
+        asking = await asyncio.create_subprocess_exec(
+            *command, env={**os.environ, **environment}, stdout=pipe, stderr=pipe
+        )
+        out, err = await asking.communicate()
+        return asking.returncode, out.decode(), err.decode()
+
+    async def page(self, path: str) -> Any:
+        """Return a JSON page."""
+        await self.said("status page is up")
+        (address,) = [line["address"] for line in self.log if line["event"] == "status page is up"]
+        async with aiohttp.ClientSession() as session, session.get(address + path) as answer:
+            return await answer.json()
 
     def events(self) -> list[str]:
         """Return the events of its log so far."""
@@ -73,9 +97,12 @@ async def daemon(folder: Path, **sections: Any) -> AsyncIterator[Daemon]:
     notify.setblocking(False)
     environment = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "2000000"}
     process = await asyncio.create_subprocess_exec(
-        *(*EDGED, "run", "--config", str(path)), env=environment, stderr=asyncio.subprocess.PIPE
+        *(*EDGED, "run", "--config", str(path)),
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,  # from a terminal SIGHUP would mean that this has gone
+        stderr=asyncio.subprocess.PIPE,
     )
-    made = Daemon(process=process, config=parse(table, DeviceConfig))
+    made = Daemon(process=process, file=path, config=parse(table, DeviceConfig))
     listeners = [asyncio.create_task(_read_log(made)), asyncio.create_task(_hear(notify, made.told))]
     try:
         yield made
@@ -204,3 +231,64 @@ async def test_a_stop_ends_a_drain_that_waits(tmp_path: Path, free_port: int) ->
     assert [line for line in edged.log if line["level"] in {"error", "critical"}] == []
     assert edged.plain == []
     assert (await edged.tell("outbox.list"))["backlog"]["count"] >= 1
+
+
+async def test_a_changed_configuration_is_taken_while_it_runs(tmp_path: Path) -> None:
+    """`edged reload` names what is taken and what needs a restart; systemd hears of it, and the recording goes on."""
+    async with daemon(tmp_path) as edged:
+        await edged.heard("STATUS=1 of 1 cameras deliver, 0 incidents open, receiver not configured")
+        identity = (await edged.tell("record", camera="door", seconds=600.0))["incident"]
+        edged.rewrite(push={"rate": "1Mbit/s"}, record={"pre_roll": "9s"})
+        code, out, err = await edged.reload()
+        assert (code, err) == (1, "")
+        assert out == "taken: push.rate\nneeds a restart: record.pre_roll\n"
+        edged.rewrite(push={"rate": "1Mbit/s"})
+        assert await edged.reload() == (0, "nothing changed\n", "")
+        reloading = next(message for message in edged.told if message.startswith("RELOADING=1\n"))
+        assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=[0-9]+", reloading)
+        assert "READY=1" in edged.told[edged.told.index(reloading) :]
+        shown = await edged.tell("incidents.show", id=identity)
+        assert shown["closed"] is None
+        assert await edged.end(signal.SIGTERM) == 0
+    told = [(line["event"], line["level"]) for line in edged.log if line["event"].startswith("configuration")]
+    assert told == [("configuration taken", "warning"), ("configuration unchanged", "info")]
+    assert edged.plain == []
+
+
+async def test_a_broken_configuration_is_refused_while_it_runs(tmp_path: Path) -> None:
+    """Every mistake is named, also in a file that is no TOML any more; edged goes on, and its health says so."""
+    async with daemon(tmp_path) as edged:
+        await edged.heard("READY=1")
+        edged.rewrite(push={"rate": "fast"}, alerts={"cap_per_hour": -1})
+        code, out, err = await edged.reload()
+        assert (code, out) == (2, "")
+        head, *mistakes = err.splitlines()
+        assert head == f"edged: {tmp_path / 'edged.toml'} can't be used, edged goes on with what it has:"
+        assert [line.split(":")[0] for line in mistakes] == ["  alerts.cap_per_hour", "  push.rate"]
+        (reason,) = (await edged.page("/health"))["subsystems"]["configuration"]["reasons"]
+        assert "alerts.cap_per_hour: must be 0 (no cap) or more (and 1 more mistake)." in reason
+        (tmp_path / "edged.toml").write_text("this is [ no TOML")
+        code, out, err = await edged.reload(STATE_DIRECTORY=str(tmp_path / "state"))
+        assert (code, out) == (2, "")
+        assert "is not valid TOML" in err
+        edged.rewrite(push={"rate": "1Mbit/s"})
+        assert (await edged.reload())[:2] == (0, "taken: push.rate\n")
+        assert (await edged.page("/health"))["subsystems"]["configuration"]["reasons"] == []
+        assert await edged.end(signal.SIGTERM) == 0
+    told = [(line["event"], line["level"]) for line in edged.log if line["event"].startswith("configuration")]
+    assert told == [("configuration refused", "error")] * 2 + [("configuration taken", "info")]
+
+
+async def test_sighup_takes_the_configuration_too(tmp_path: Path) -> None:
+    """The signal does as the command; a refusal is in the log alone, and nothing ends."""
+    async with daemon(tmp_path) as edged:
+        await edged.heard("READY=1")
+        edged.rewrite(log={"style": "json", "level": "error"})
+        edged.process.send_signal(signal.SIGHUP)
+        await until(lambda: sum(message.startswith("RELOADING") for message in edged.told) == 1)
+        edged.rewrite(log={"style": "json", "level": "loud"})
+        edged.process.send_signal(signal.SIGHUP)
+        await edged.said("configuration refused")
+        assert await edged.end(signal.SIGTERM) == 0
+    assert "configuration taken" not in edged.events()  # it was not told: from errors on, as the file now says
+    assert "edged stopped" not in edged.events()
