@@ -12,6 +12,7 @@ import hashlib
 import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tests.container.box import boot
@@ -26,7 +27,17 @@ _PACKAGES = (
     *("python3", "python3-venv"),  # or each tree that is installed would fetch it anew
 )
 _SPARED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
-_INSTALLED_FROM = ("pyproject.toml", "README.md", "LICENSE", "config", "edged", "requirements", "scripts", "systemd")
+_INSTALLED_FROM = (
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "config",
+    "edged",
+    "requirements",
+    "scripts/install",
+    "scripts/installing",
+    "systemd",
+)
 _KEPT_INSTALLED = 3
 
 
@@ -57,36 +68,28 @@ def wheels(base: Path) -> Path:
 
 
 def installed(suite: str = "bookworm", arch: str = "amd64", extra: tuple[str, ...] = ()) -> Path:
-    """Return a tree in which edged and its receiver were installed; nothing is configured or running."""
+    """Return a tree in which `scripts/install` was run for a device and a receiver, which have not been started."""
     base = debian(suite, arch, extra)
     house = wheels(base)
+    with TemporaryDirectory() as copy:  # a person may be at work on the sources
+        sources = Path(copy)
+        made_from = f"{base.name} {house.name} {_copied(sources)} {_INSTALL}"
 
-    def install(tree: Path) -> None:
-        subprocess.run(["cp", "-a", base, tree], check=True)
-        with boot(tree, keep=True, binds=[f"{REPOSITORY}:/src:ro", f"{house}:/wheels:ro"]) as box:
-            box.sh(_INSTALL)
+        def install(tree: Path) -> None:
+            subprocess.run(["cp", "-a", base, tree], check=True)
+            with boot(tree, keep=True, binds=[f"{sources}:/src:ro", f"{house}:/wheels:ro"]) as box:
+                box.sh(_INSTALL)
 
-    tree = _made(f"installed-{suite}-{arch}", f"{base.name} {house.name} {_digest()} {_INSTALL}", install)
+        tree = _made(f"installed-{suite}-{arch}", made_from, install)
     _prune(f"installed-{suite}-{arch}", keep=_KEPT_INSTALLED)
     return tree
 
 
+# Without a camera the device is left without a configuration, and the receiver is not begun.
 _INSTALL = """
-    export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
-    mkdir -p /opt/edged/releases /etc/edged
-    python3 -m venv /opt/edged/releases/lab
-    pip=/opt/edged/releases/lab/bin/pip
-    $pip install -q --require-hashes --only-binary=:all: -r /src/requirements/runtime.txt
-    mkdir /tmp/build
-    cp -a /src/pyproject.toml /src/README.md /src/LICENSE /src/edged /src/config /tmp/build
-    $pip install -q --no-deps --no-build-isolation /tmp/build
-    rm -r /tmp/build
-    ln -s releases/lab /opt/edged/current
-    ln -s /opt/edged/current/bin/edged /usr/local/bin/edged
-    useradd --system --no-create-home --home-dir /var/lib/edged --shell /usr/sbin/nologin --groups video edged
-    useradd --system --no-create-home --home-dir /var/lib/edged-receiver --shell /usr/sbin/nologin edged-receiver
-    cp -r /src/systemd/*.service /src/systemd/*.timer /etc/systemd/system
-    sed -i 's,/opt/edged/.venv/bin/edged,/opt/edged/current/bin/edged,' /etc/systemd/system/edged*.service
+    cd /src
+    export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels
+    ./scripts/install --device --receiver http://127.0.0.1:8378 --no-start
 """
 
 
@@ -115,14 +118,17 @@ def _made(name: str, made_from: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _digest() -> str:
-    """Return the hash of all that an installation is made from."""
+def _copied(target: Path) -> str:
+    """Copy all that an installation is made from, and return its hash."""
     digest = hashlib.sha256()
     for name in _INSTALLED_FROM:
         place = REPOSITORY / name
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(f"{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes())
+                copy = target / path.relative_to(REPOSITORY)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, copy)
+                digest.update(f"{path.relative_to(REPOSITORY)}\0".encode() + copy.read_bytes())
     return digest.hexdigest()
 
 
