@@ -39,14 +39,16 @@ class Journal:
             raise
         self._socket.setblocking(False)
 
-    def send(self, fields: Mapping[str, str]) -> None:
-        """Hand one event over; what can't be handed over now is counted."""
+    def send(self, fields: Mapping[str, str]) -> bool:
+        """Hand one event over; what can't be handed over now is counted. Return whether the journal took it."""
         data = encode(fields)
         try:
             self._hand_over(data)
         except OSError as error:
             if error.errno not in {errno.ECONNREFUSED, errno.ENOTCONN, errno.ENOENT} or not self._again(data):
                 self.dropped += 1
+                return False
+        return True
 
     def close(self) -> None:
         """Close the socket."""
@@ -83,15 +85,20 @@ class Journal:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ, path: str = SOCKET) -> Journal | None:
-    """Return the journal when stderr is connected to it, as JOURNAL_STREAM says (systemd.exec(5)), else None."""
+    """Return the journal when stderr is connected to it, as JOURNAL_STREAM says (systemd.exec(5)), else None.
+
+    With it stderr does not block any more.
+    """
     device, _, inode = environment.get("JOURNAL_STREAM", "").partition(":")
     try:
         stderr = os.fstat(2)
         if (device, inode) != (str(stderr.st_dev), str(stderr.st_ino)):
             return None  # a person redirected it, or a shell within the service did
-        return Journal(path)
+        found = Journal(path)
     except OSError:
         return None
+    os.set_blocking(2, False)  # libraries write there, too: a journal that stands still must not hold them up
+    return found
 
 
 def encode(fields: Mapping[str, str]) -> bytes:

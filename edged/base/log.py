@@ -76,16 +76,27 @@ class _ToJournal:
         self._journal = journal
         self._style = style
         self._identifier = identifier
+        self._told = 0  # of the dropped events
 
     def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> NoReturn:
-        level, kind = str(event.pop("level", method)), str(event["event"])  # the level is the priority already
-        fields = {journals.field_name(key): str(value) for key, value in event.items()}
+        level = str(event.pop("level", method))  # it is the priority already
+        if self._send(logger, level, event) and self._journal.dropped > self._told:
+            dropped, self._told = self._journal.dropped, self._journal.dropped
+            self._send(logger, "warning", {"event": "journal dropped events", "since_start": dropped})
+        raise structlog.DropEvent
+
+    def _send(self, logger: object, level: str, event: MutableMapping[str, Any]) -> bool:
+        """Send an event; True when the journal took it."""
+        kind = str(event["event"])
+        known = {key: value for key, value in event.items() if value is not None}
+        fields = {journals.field_name(key): _plain(value) for key, value in known.items()}
         if self._style == "text":
-            del event["event"]
-            message = f"{kind} {_PAIRS(logger, method, event)}".rstrip()
+            del known["event"]
+            pairs = _PAIRS(logger, level, {key: _plain(value) for key, value in known.items()})
+            message = f"{kind} {pairs}".rstrip()
         else:
-            message = str(_JSON(logger, method, event))
-        self._journal.send(
+            message = str(_JSON(logger, level, event))
+        return self._journal.send(
             {
                 "MESSAGE": message,
                 "MESSAGE_ID": journals.message_id(kind),
@@ -94,7 +105,6 @@ class _ToJournal:
                 **fields,
             }
         )
-        raise structlog.DropEvent
 
 
 class _Library(logging.Handler):
@@ -110,6 +120,13 @@ class _Library(logging.Handler):
             text=record.getMessage(),
             **({"exc_info": error} if error else {}),
         )
+
+
+def _plain(value: object) -> str:
+    """Return a value as people write it in a question to the journal: true, and door,yard without brackets."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _exception_in_line(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -52,6 +52,7 @@ class Reader:
         view: ViewWatch,
     ) -> None:
         self._camera = camera
+        self._name = name
         self._clock = clock
         self._on_packet = on_packet
         self._on_frame = on_frame
@@ -99,7 +100,7 @@ class Reader:
         try:
             self._camera.close()
         except Exception as error:  # noqa: BLE001 -- the same border; the device will show at the next opening
-            log.warning("camera not closed cleanly", error=_place(error))
+            log.warning("camera not closed cleanly", camera=self._name, error=_place(error))
 
     def _pump(self) -> None:
         for item in self._camera.read():

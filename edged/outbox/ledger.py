@@ -4,17 +4,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import structlog
 
 from edged.model import Gap, Loss
 from edged.outbox import rows
 from edged.outbox.nouns import LedgerGap
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from sqlite3 import Connection, Row
 
     from edged.base.clock import Stamp
+
+log = structlog.get_logger(__name__)
 
 _NO_STAMP = (None, None, None, None)
 
@@ -30,13 +35,38 @@ def open_gap(connection: Connection, gap: Gap) -> int:
     return entered.lastrowid or 0
 
 
-def close_gap(connection: Connection, gap: int, end: Stamp) -> None:
-    """End a gap that is still open; it is to be reported again."""
-    connection.execute(
+def close_gap(connection: Connection, gap: int, end: Stamp) -> tuple[Gap, ...]:
+    """End a gap that is still open, and return it; none when it had ended. It is to be reported again."""
+    ended = connection.execute(
         "UPDATE gaps SET end_wall = ?, end_mono = ?, end_boot = ?, end_synced = ?, reported = 0"
         " WHERE id = ? AND end_wall IS NULL",
         (*rows.put_stamp(connection, end), gap),
     )
+    if not ended.rowcount:
+        return ()
+    return tuple(entry.gap for entry in _gaps(connection, "SELECT * FROM gaps WHERE id = ?", gap))
+
+
+def tell_gap(number: int, gap: Gap) -> int:
+    """Log a gap that was entered, and return its number; one that was entered whole is told at once as ended."""
+    if gap.end is None:
+        log.info("gap begun", gap=number, camera=gap.camera, since=_written(gap.start), reason=gap.reason)
+    else:
+        tell_ended(number, (gap,))
+    return number
+
+
+def tell_ended(number: int, ended: Iterable[Gap]) -> None:
+    """Log the end of a gap, if it is that which ended it: each has one such line, by which gaps are listed."""
+    for gap in ended:
+        start, end = gap.start, gap.end or gap.start
+        seconds = end.mono - start.mono if end.boot == start.boot else end.wall - start.wall
+        facts = {"since": _written(start), "seconds": round(seconds, 1), "reason": gap.reason}
+        log.info("gap ended", gap=number, camera=gap.camera, **facts)
+
+
+def _written(at: Stamp) -> str:
+    return datetime.fromtimestamp(at.wall, UTC).isoformat(timespec="seconds")
 
 
 def open_gaps(connection: Connection) -> tuple[LedgerGap, ...]:

@@ -263,11 +263,11 @@ class Outbox:
 
     async def open_gap(self, gap: Gap) -> int:
         """Enter a gap; return its number."""
-        return await self._write(lambda tx: ledger.open_gap(tx, gap))
+        return ledger.tell_gap(await self._write(lambda tx: ledger.open_gap(tx, gap)), gap)
 
     async def close_gap(self, gap: int, end: Stamp) -> None:
         """End a gap."""
-        await self._write(lambda tx: ledger.close_gap(tx, gap, end))
+        ledger.tell_ended(gap, await self._write(lambda tx: ledger.close_gap(tx, gap, end)))
 
     async def open_gaps(self) -> tuple[LedgerGap, ...]:
         """Return the gaps that have no end, oldest first."""

@@ -24,7 +24,7 @@ from edged.push.telling import Teller
 from edged.wire.signing import sign_link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from edged.base.clock import Clock, Stamp
     from edged.channels.content import AlertContent
@@ -124,6 +124,7 @@ class AlertSender:
         if not await self._outbox.fold(delivery.id, others, message):
             return None
         log.info("digest folded", delivery=delivery.id, alerts=len(held), destination=delivery.destination)
+        _tell_joined(delivery, held)
         return message
 
     async def _render(self, content: AlertContent, delivery: Delivery, recipient: str) -> bytes:
@@ -167,3 +168,11 @@ class Links:
 def no_link(_incident: str) -> str:
     """Return "": without a receiver there is no page to lead to."""
     return ""
+
+
+def _tell_joined(carrier: Delivery, held: Iterable[Delivery]) -> None:
+    """Log in the story of each incident which delivery tells of it."""
+    for each in held:
+        if each.id != carrier.id and each.incident is not None:
+            facts = {"incident": each.incident, "delivery": each.id, "destination": each.destination}
+            log.info("alert joined a digest", **facts, carrier=carrier.id)

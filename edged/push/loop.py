@@ -184,7 +184,7 @@ class LaneWorker:
         except DeliveryError:
             raise
         except Exception as error:  # a border: a defect that one delivery brings out must not stop all others
-            log.error("delivery failed unexpectedly", delivery=delivery.id, exc_info=error)
+            log.error("delivery failed unexpectedly", **_facts(delivery), exc_info=error)
             raise RefusedError(f"failed unexpectedly: {type(error).__name__}: {error}") from error
 
     async def _settle(self, delivery: Delivery, transfer: Transfer, error: DeliveryError) -> None:
@@ -242,17 +242,15 @@ class LaneWorker:
 def _tell_done(delivery: Delivery, receipt: Receipt) -> None:
     log.info(
         "delivered",
-        kind=str(delivery.kind),
-        delivery=delivery.id,
-        incident=delivery.incident,
-        destination=delivery.destination,
+        **_facts(delivery),
+        file=None if delivery.path is None else delivery.path.name,
         proof=str(receipt.proof),
         bytes=receipt.size,
     )
 
 
 def _tell_failed(delivery: Delivery, verdict: Verdict, error: DeliveryError) -> None:
-    facts = {"delivery": delivery.id, "incident": delivery.incident, "destination": delivery.destination}
+    facts = _facts(delivery)
     if isinstance(error, CredentialsError):
         log.error("destination paused", **facts, error=str(error), again_in_s=round(verdict.pause))
     elif verdict.fate in {Fate.DEAD, Fate.LOST}:
@@ -260,3 +258,13 @@ def _tell_failed(delivery: Delivery, verdict: Verdict, error: DeliveryError) -> 
     else:
         tell = log.debug if str(error) == delivery.last_error else log.warning  # an outage of weeks is told once
         tell("delivery put off", **facts, error=str(error), wait_s=round(verdict.wait or verdict.pause, 1))
+
+
+def _facts(delivery: Delivery) -> dict[str, object]:
+    """Return what each line about a delivery tells: the journal is asked by these."""
+    return {
+        "kind": str(delivery.kind),
+        "delivery": delivery.id,
+        "incident": delivery.incident,
+        "destination": delivery.destination,
+    }

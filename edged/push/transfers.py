@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edged.model import Delivery
+
+log = structlog.get_logger(__name__)
 
 _WINDOW = 5.0  # seconds over which a rate is taken
 
@@ -40,6 +44,8 @@ class Transfer:
         """Note that the destination holds `held` bytes."""
         if not self._begun:
             self._begun = True
+            if held and self.delivery.upload_url is not None:
+                _tell_resumed(self.delivery, held)
             self._mark = (asyncio.get_running_loop().time(), held)
         self.held = held
         self.sending(held)
@@ -54,6 +60,18 @@ class Transfer:
         if now - since > _WINDOW:
             self._mark = (now, sent)
         self._beat()
+
+
+def _tell_resumed(delivery: Delivery, held: int) -> None:
+    log.info(
+        "upload resumed",
+        kind=str(delivery.kind),
+        delivery=delivery.id,
+        incident=delivery.incident,
+        destination=delivery.destination,
+        at=held,
+        bytes=delivery.size,
+    )
 
 
 class Transfers:

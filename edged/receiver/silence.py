@@ -86,8 +86,10 @@ class SilenceLoop:
         for change in changes(await self._registry.devices(), now=now, started=self._started, silent_after=after):
             letters = await asyncio.to_thread(self._letters, change, stamp(self._clock))
             if await self._alarms.enter(change.device.name, now if change.silent else None, letters):
-                text = "device went silent" if change.silent else "device is back"
-                log.warning(text, device=change.device.name, mails=len(letters))
+                device = change.device.name
+                log.warning(
+                    "device went silent" if change.silent else "device is back", device=device, mails=len(letters)
+                )
 
     def _letters(self, change: Change, now: Stamp) -> list[Letter]:
         zone = zone_of(change.device, self._config.timezone)

@@ -138,7 +138,7 @@ class Uploads:
         for upload in expired:
             async with self.turns.enter(upload.id):
                 await self._throw_away(upload.id)
-            log.info("upload expired", device=upload.owner, upload=upload.id, key=upload.manifest.key)
+            log.info("upload expired", incident=upload.manifest.incident, device=upload.owner, upload=upload.id)
         return len(expired)
 
     async def recover(self, *, anew: bool = False) -> None:
@@ -234,7 +234,9 @@ class Uploads:
             await asyncio.to_thread(self._vault.records.write, Record(file=file, manifest=upload.manifest))
             file = await self._store.enter(file, upload.manifest)
         await asyncio.to_thread(self._vault.discard, upload.id)
-        log.info("file stored", device=file.owner, key=file.key, kind=file.kind, incident=file.incident, size=file.size)
+        log.info(
+            "file stored", device=file.owner, key=file.key, kind=file.kind, incident=file.incident, bytes=file.size
+        )
         return file
 
     async def _throw_away(self, identity: str) -> None:

@@ -83,7 +83,7 @@ class Entries:
     def snapshot(self, incident: Incident, snapshot: Snapshot) -> None:
         """Enter a later snapshot with its uploads."""
         drafts = snapshot_drafts(snapshot, self._destinations)
-        self._add(incident, partial(self._outbox.add_snapshot, snapshot, drafts))
+        self._add(incident, partial(self._better, snapshot, drafts))
 
     def outcomes(self, recording: Recording) -> None:
         """Enter the parts that were sealed with their uploads, and what was lost."""
@@ -120,7 +120,13 @@ class Entries:
             zones=list(incident.zones),
             held=entered.held,
         )
+        if snapshot is not None:
+            _tell(snapshot)
         self._on_commit(entered)
+
+    async def _better(self, snapshot: Snapshot, drafts: Sequence[Draft]) -> None:
+        await self._outbox.add_snapshot(snapshot, drafts)
+        _tell(snapshot)
 
     async def _seal(self, clip: Clip) -> None:
         await self._outbox.add_clip(clip, clip_drafts(clip, self._destinations))
@@ -181,4 +187,14 @@ def clip_of(sealed: Sealed) -> Clip:
         codec=sealed.codec,
         width=sealed.width,
         height=sealed.height,
+    )
+
+
+def _tell(snapshot: Snapshot) -> None:
+    log.info(
+        "snapshot kept",
+        incident=snapshot.incident,
+        camera=snapshot.camera,
+        file=snapshot.path.name,
+        bytes=snapshot.size,
     )

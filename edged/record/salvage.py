@@ -195,6 +195,7 @@ class _Salvage:
             "clip salvaged",
             clip=clip.id,
             incident=clip.incident,
+            camera=clip.camera,
             part=clip.part,
             seconds=round(clip.seconds, 2),
             bytes_cut=cut,

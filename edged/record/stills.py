@@ -76,7 +76,8 @@ class Stills:
         try:
             return await asyncio.to_thread(still, recording.best, width=width, quality=quality)
         except NoPictureError as error:
-            log.warning("no snapshot", incident=recording.incident.id, reason=str(error))
+            incident = recording.incident
+            log.warning("no snapshot", incident=incident.id, camera=incident.camera, reason=str(error))
             return None
 
     async def _save(self, recording: Recording, picture: Still | None) -> Snapshot | None:
@@ -89,7 +90,8 @@ class Stills:
         try:
             path = await self._on_writer(partial(self._write, incident, snapshot_name(seq), jpeg))
         except OSError as error:
-            log.error("snapshot not written", incident=incident.id, error=error.strerror or str(error))
+            reason = error.strerror or str(error)
+            log.error("snapshot not written", incident=incident.id, camera=incident.camera, error=reason)
             return None
         recording.snapshots = seq
         return Snapshot(

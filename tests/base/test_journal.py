@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,8 +34,30 @@ from edged.base.secret import Secret
 configure(style=sys.argv[3], level="info")
 log = structlog.get_logger("t")
 log.debug("unseen")
-log.warning("camera lost", camera="door", reason="two\\nlines", key=Secret("env", "X"))
+log.warning("camera lost", camera="door", zones=("gate", "yard"), held=False, incident=None, reason="two\\nlines",
+    key=Secret("env", "X"))
 logging.getLogger("lib").error("it %s", "broke")
+"""
+_FLOOD = """
+import os, sys
+from edged.base import journal
+stderr = os.fstat(2)
+os.environ["JOURNAL_STREAM"] = f"{stderr.st_dev}:{stderr.st_ino}"
+journal.from_environment.__defaults__ = (os.environ, sys.argv[1])
+import structlog
+from edged.base.log import configure, dropped
+configure(style="text", level="info")
+log = structlog.get_logger("t")
+while not dropped():
+    log.info("told", text="x" * 100)
+try:
+    while True:
+        os.write(2, b"a library's own line" * 100)
+except BlockingIOError:
+    print("flooded", flush=True)
+sys.stdin.readline()
+log.info("told")
+print(dropped(), flush=True)
 """
 
 
@@ -107,6 +129,38 @@ def test_a_journal_that_does_not_read_costs_events_and_no_time(listener: socket.
         assert journal.dropped == 3
 
 
+def test_what_was_dropped_is_told_once_the_journal_reads_again(listener: socket.socket, tmp_path: Path) -> None:
+    """Events and lines of libraries that a journal which stands still does not take hold nobody up; then their number.
+
+    Here stderr is a socket that nobody reads, like the one that systemd gives a service.
+    """
+    ours, theirs = socket.socketpair()
+    with (
+        ours,
+        theirs,
+        subprocess.Popen(
+            [sys.executable, "-c", _FLOOD, listener.getsockname()],
+            stderr=theirs.fileno(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"flooded\n"
+        listener.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                assert _parse(listener.recv(4096))["EDGED_EVENT"] == "told"
+        listener.settimeout(30)
+        process.stdin.write(b"go on\n")
+        process.stdin.flush()
+        found = [_parse(listener.recv(4096)) for _ in range(2)]
+        assert [each["EDGED_EVENT"] for each in found] == ["told", "journal dropped events"]
+        assert int(found[1]["EDGED_SINCE_START"]) == int(process.stdout.readline()) > 0
+        assert found[1]["PRIORITY"] == "4"
+
+
 def test_a_journal_that_was_restarted_is_found_again(tmp_path: Path) -> None:
     """While it is away events are counted as dropped; the new one gets the next event."""
     path = str(tmp_path / "journal")
@@ -145,12 +199,15 @@ def test_an_event_arrives_with_its_fields(listener: socket.socket, tmp_path: Pat
         "SYSLOG_IDENTIFIER": "edged",
         "EDGED_EVENT": "camera lost",
         "EDGED_CAMERA": "door",
+        "EDGED_ZONES": "gate,yard",
+        "EDGED_HELD": "false",
         "EDGED_REASON": "two\nlines",
         "EDGED_KEY": "***",
     }
     if style == "text":
-        assert message == r"camera lost camera=door reason=two\nlines key=***"
+        assert message == r"camera lost camera=door zones=gate,yard held=false reason=two\nlines key=***"
     else:
-        assert json.loads(message) == {"event": "camera lost", "camera": "door", "reason": "two\nlines", "key": "***"}
+        told = {"zones": ["gate", "yard"], "held": False, "incident": None, "reason": "two\nlines", "key": "***"}
+        assert json.loads(message) == {"event": "camera lost", "camera": "door", **told}
     assert (library["EDGED_LIBRARY"], library["EDGED_TEXT"], library["PRIORITY"]) == ("lib", "it broke", "3")
     assert (tmp_path / "stderr").read_text() == ""
