@@ -103,6 +103,7 @@ def _device_commands(commands: Any) -> None:
     setup.add_argument("--found", action="store_true", help="only say which cameras are found")
     setup.add_argument("--json", action="store_true", help="with --found: print JSON")
     setup.add_argument("--yes", action="store_true", help="ask nothing: write what is found and not yet configured")
+    setup.add_argument("--pictures", type=Path, metavar="DIR", help="where a picture of each camera is put")
     record = _add(commands, "record", "record by hand: an incident of kind manual", _record)
     record.add_argument("camera", metavar="CAMERA")
     record.add_argument("--for", dest="seconds", type=_seconds, default=60.0, metavar="TIME", help='300 or "5min"')
@@ -118,7 +119,9 @@ def _device_commands(commands: Any) -> None:
     drain.add_argument("--wait", type=_seconds, default=3600.0, metavar="TIME", help="give up after so long")
     ensure = _add(commands, "ensure", "have all that is kept proven to be elsewhere; exits 0 once it is", _ensure)
     ensure.add_argument("--wait", type=_seconds, default=0.0, metavar="TIME", help="wait for it at most so long")
-    ensure.add_argument("--json", action="store_true", help="print JSON")
+    form = ensure.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--log", action="store_true", help="tell the result as events of the log, for a timer")
     text = "compare rows, sidecars, files and receipts; exits 0 if nothing is wrong, 1 if something is or was"
     fsck = _add(commands, "fsck", text, _fsck)
     fsck.add_argument("--repair", action="store_true", help="put right what is wrong; needs edged to be stopped")
@@ -210,13 +213,20 @@ def _check(options: argparse.Namespace) -> int:
 
 def _setup(options: argparse.Namespace) -> int:
     from edged.app.setup import unattended
-    from edged.capture.finding.search import find
+    from edged.app.setup.terminal import is_terminal
+    from edged.base.log import configure
 
+    configure(style="text", level="error")
     if options.found:
-        findings = asyncio.run(find())
-        print(json.dumps(unattended.as_json(findings)) if options.json else "\n".join(unattended.lines(findings)))
-        return 0
-    print("\n".join(unattended.configure(options.config)))
+        print(unattended.found(options.pictures, as_json=options.json))
+    elif options.yes:
+        print("\n".join(unattended.configure(options.config.absolute())))
+    elif is_terminal():
+        from edged.app.setup.dialogue import converse
+
+        return converse(options.config, options.pictures)
+    else:
+        raise EdgedError("setup asks questions on a terminal; without one say --found or --yes")
     return 0
 
 
@@ -254,13 +264,20 @@ def _drain(options: argparse.Namespace) -> int:
 
 
 def _ensure(options: argparse.Namespace) -> int:
-    from edged.app.ensure import Progress, ensure, lines
+    from edged.app.ensure import Progress, ensure, lines, tell
+    from edged.base.log import configure
     from edged.settings import load_device
 
-    progress = Progress(sys.stderr if options.wait else None)
-    result = asyncio.run(ensure(load_device(options.config), wait=options.wait, progress=progress.show))
+    config = load_device(options.config)
+    if options.log:
+        configure(style=config.log.style, level=config.log.level)
+    progress = Progress(sys.stderr if options.wait and not options.log else None)
+    result = asyncio.run(ensure(config, wait=options.wait, progress=progress.show))
     progress.end()
-    print(json.dumps(result, indent=2) if options.json else "\n".join(lines(result)))
+    if options.log:
+        tell(result)
+    else:
+        print(json.dumps(result, indent=2) if options.json else "\n".join(lines(result)))
     return 0 if result["safe"] else 1
 
 

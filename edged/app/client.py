@@ -7,14 +7,8 @@ import os
 import pwd
 from typing import TYPE_CHECKING, Any
 
-from edged.app.enqueue import enqueue
-from edged.app.standing import requeue_alone
-from edged.app.world import destinations_of
-from edged.base.clock import SystemClock
 from edged.base.errors import EdgedError
-from edged.outbox.commands import COMMANDS
 from edged.outbox.spool import Spool
-from edged.outbox.store import open_outbox
 from edged.supervise.control import NoDaemonError, call
 
 if TYPE_CHECKING:
@@ -23,23 +17,23 @@ if TYPE_CHECKING:
     from edged.settings import DeviceConfig
 
 
-_ALONE = ("enqueue", "ensure")  # that need no daemon, beside the outbox's own
-
-
 async def ask(config: DeviceConfig, command: str, args: dict[str, Any], *, timeout: float) -> Any:
     """Return the command's result; EdgedError when it is refused or needs a daemon that does not run."""
     spool = Spool(config.device.state, require_mount=config.device.require_mount)
     try:
         return await call(spool.control, command, args, timeout=timeout)
     except NoDaemonError:
-        if command not in COMMANDS and command not in _ALONE:
+        # not before: numpy, OpenCV and PyAV cost seconds and 60 MB on a Pi, for nothing where a daemon answers
+        from edged.app import alone  # noqa: PLC0415
+
+        if command not in alone.KNOWN:
             raise
     except OSError as error:
         raise EdgedError(f"{spool.control} can't be reached: {error.strerror}") from error
     stranger = await asyncio.to_thread(owner, spool.root)
     if stranger:
         raise EdgedError(f"{spool.root} belongs to {stranger}: run this command as that user, or start edged")
-    return await _under_lock(config, spool, command, args)
+    return await alone.carry_out(config, spool, command, args)
 
 
 def owner(root: Path) -> str:
@@ -57,18 +51,3 @@ def owner(root: Path) -> str:
         return f"user {pwd.getpwuid(uid).pw_name}"
     except KeyError:
         return f"user number {uid}"
-
-
-async def _under_lock(config: DeviceConfig, spool: Spool, command: str, args: dict[str, Any]) -> Any:
-    clock = SystemClock()
-    await asyncio.to_thread(spool.prepare)
-    with spool.lock():
-        outbox = await open_outbox(spool.database, clock)
-        try:
-            if command == "enqueue":
-                return await enqueue(outbox, spool, clock, destinations_of(config), args)
-            if command == "ensure":
-                return await requeue_alone(outbox, spool, destinations_of(config), clock)
-            return await COMMANDS[command](outbox, args)
-        finally:
-            await outbox.close()

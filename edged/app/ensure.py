@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TextIO
 
+import structlog
+
 from edged.app.client import ask
 from edged.app.listing import size
 from edged.supervise.control import NoDaemonError, call
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from edged.settings import DeviceConfig
+
+log = structlog.get_logger(__name__)
 
 _LOOK = 1.0  # seconds between two looks while it is waited
 _PATIENCE = 600.0  # seconds for a sweep of a slow card
@@ -85,6 +89,37 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
         yield "note: no edged runs here, so nothing is under way"
     figures = f"{result['proven_files']} files, {size(result['proven_bytes'])}"
     yield f"everything is safe: {figures}" if result["safe"] else f"not everything is safe; what is: {figures}"
+
+
+def tell(result: dict[str, Any]) -> None:
+    """Tell a standing as events of the log: what comes by itself in one, what needs a person once for each reason."""
+    if result["safe"]:
+        log.info("everything is safe", files=result["proven_files"], bytes=result["proven_bytes"])
+        return
+    coming = [row for row in result["unproven"] if not row["hopeless"]]
+    log.info(
+        "not everything is safe yet",
+        proven_files=result["proven_files"],
+        proven_bytes=result["proven_bytes"],
+        coming_files=len(coming),
+        coming_bytes=sum(row["size"] for row in coming),
+        recording=result["recording"],
+        running=not result.get("alone", False),
+    )
+    if result["lost"]:
+        log.error("files lost", files=result["lost"], advice="each is in the ledger of losses")
+    for rows in _stuck(result):
+        size_of_all = sum(row["size"] for row in rows)
+        log.warning("needs a person", files=len(rows), bytes=size_of_all, why=rows[0]["why"], path=rows[0]["path"])
+
+
+def _stuck(result: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """Return what does not come by itself, by the gist of its reason: what stands before a colon."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in result["unproven"]:
+        if row["hopeless"]:
+            found.setdefault(row["why"].partition(":")[0], []).append(row)
+    return list(found.values())
 
 
 def _may_come(result: dict[str, Any]) -> bool:

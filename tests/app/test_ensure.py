@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from contextlib import asynccontextmanager
@@ -264,3 +265,40 @@ def test_the_commands(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[
     shop.sql("PRAGMA user_version = 99")
     assert shell.run("fsck", "--config", path) == 2
     assert "newer edged" in shell.err
+
+
+def events(shell: Shell) -> list[dict[str, Any]]:
+    """Return what the command told the log of the result, without the sweep's own events."""
+    told = [json.loads(line) for line in shell.err.splitlines()]
+    ours = {"everything is safe", "not everything is safe yet", "files lost", "needs a person"}
+    return [event for event in told if event["event"] in ours]
+
+
+def test_the_timer_tells_the_log(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What comes by itself is one event, what needs a person one for each reason, and a warning."""
+    path = tmp_path / "edged.toml"
+    path.write_text(toml(tables(shop.state, receiver={"url": "http://127.0.0.1:9"}, log={"style": "json"})))
+    shell = Shell(capsys)
+    assert shell.run("ensure", "--log", "--config", path) == 1
+    (event,) = events(shell)
+    told = {name: event[name] for name in ("event", "level", "proven_files", "coming_files", "running")}
+    assert told == {
+        "event": "not everything is safe yet",
+        "level": "info",
+        "proven_files": 2,
+        "coming_files": 3,
+        "running": False,
+    }
+    shop.sql("UPDATE deliveries SET state = 'held' WHERE kind IN ('clip', 'snapshot') AND state = 'pending'")
+    shop.document().unlink()
+    assert shell.run("ensure", "--log", "--config", path) == 1
+    first, lost, held = events(shell)
+    assert (first["coming_files"], lost["event"], lost["files"], lost["level"]) == (0, "files lost", 1, "error")
+    assert (held["event"], held["level"], held["files"]) == ("needs a person", "warning", 2)
+    assert held["why"].startswith("waits for its release: edged outbox retry ")
+    shop.sql("UPDATE deliveries SET state = 'pending' WHERE state = 'held'")
+    asyncio.run(prove_all(shop))
+    assert shell.run("ensure", "--log", "--config", path) == 0
+    (safe,) = events(shell)
+    assert (safe["event"], safe["level"], safe["files"]) == ("everything is safe", "info", 4)
+    assert shell.out == ""
