@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from edged.act.asking import ANSWERS, ASK
+from edged.act.ledger import LEDGER
 from edged.act.settings import CONFIG, ActConfig, load_act
 from edged.act.usb import DEVICES
 from edged.act.work import Places, work
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 log = structlog.get_logger(__name__)
-
-LEDGER = Path("/var/lib/edged-act/ledger.json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

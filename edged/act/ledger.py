@@ -8,6 +8,7 @@ or else the time since this boot. A wrong clock thus makes a day longer, but no 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +18,8 @@ from edged.base.disk import replace_synced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+LEDGER = Path("/var/lib/edged-act/ledger.json")
 
 _DAY = 86_400.0
 _KEPT = 10  # entries older than a day, for those who look

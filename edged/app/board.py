@@ -113,7 +113,8 @@ class WorldBoard:
         )
 
     def _notices(self) -> list[str]:
-        world, told = self._world, []
+        world = self._world
+        told = [*world.farewell.sentences(), *world.helper.sentences()]
         if world.outbox.rebuilt:
             told.append("The database was damaged and has been rebuilt from the clips beside it.")
         if world.draining:

@@ -78,6 +78,8 @@ async def _live(path: Path, config: DeviceConfig) -> int:
         await stopping.wait()
         log.info("edged stops", reason=world.left or "told to")
         following.cancel()
+        if world.left:
+            await world.farewell.note("start", world.left)
         notifier.stopping()
         await control.stop()
         await http.stop()

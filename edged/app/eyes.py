@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edged.base.handover import Latest
@@ -13,7 +14,7 @@ from edged.detect.loop import DetectLoop
 from edged.record.loop import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from edged.base.clock import Clock
     from edged.model import Frame, Incident, Packet
@@ -37,6 +38,7 @@ class Surroundings:
     rules: AlertRules
     why_silent: Callable[[Incident], str]
     has_room: Callable[[], bool]
+    ask_reset: Callable[[str, str], Awaitable[None]]  # of a camera's power, for a reason
 
 
 class Eye:
@@ -68,6 +70,7 @@ class Eye:
             frames=self.frames,
             open_gap=around.outbox.open_gap,
             close_gap=around.outbox.close_gap,
+            ask_reset=partial(around.ask_reset, name),
         )
 
     def adopt(self, settings: CameraSection, destinations: Destinations, rules: AlertRules) -> None:

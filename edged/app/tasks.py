@@ -46,6 +46,7 @@ def tasks(world: World) -> tuple[Task, ...]:
     table += [
         Task(name="notices", start=world.notices.run, deadline=60, stage=PUSH),
         Task(name="last resort", start=world.resort.run, deadline=60, stage=PUSH),
+        Task(name="helper", start=world.helper.run, deadline=60, stage=PUSH),
         Task(
             name="outbox",
             start=world.upkeep.run,

@@ -11,6 +11,8 @@ import structlog
 
 from edged.app.arming import Arming
 from edged.app.eyes import Eye, Surroundings
+from edged.app.farewell import Farewell
+from edged.app.helper import Helper
 from edged.app.notices import Notices
 from edged.app.outward import Outward
 from edged.app.presence import Presence, runtime_directory
@@ -88,6 +90,8 @@ class World:
             timezone=config.device.timezone,
             clock=clock,
         )
+        self.farewell = Farewell(outbox, clock, state=spool.root, timezone=config.device.timezone)
+        self.helper = Helper(clock, runtime=runtime_directory(), on_no_reboot=self.farewell.forget)
         self.upkeep = OutboxLoop(outbox, spool, settings=config.outbox, destinations=self.destinations, clock=clock)
         around = Surroundings(
             outbox=outbox,
@@ -98,6 +102,7 @@ class World:
             rules=_rules(config),
             why_silent=self.arming.why_silent,
             has_room=self.upkeep.has_room,
+            ask_reset=self.helper.reset,
         )
         self.eyes = {name: Eye(name, section, around) for name, section in config.cameras.items()}
         self.outward = Outward(config, outbox, clock, health=self.health, space=lambda: self.upkeep.space)
@@ -120,7 +125,7 @@ class World:
             runtime=runtime_directory(),
         )
         self.resort = LastResort(
-            config.recovery, clock, health=self.health, leave=self.leave, ledger=spool.root / "reboots.json"
+            config.recovery, clock, health=self.health, leave=self.leave, helper=self.helper, farewell=self.farewell
         )
         self.watchdog = Watchdog(
             notifier,
@@ -226,6 +231,7 @@ async def open_world(config: DeviceConfig, clock: Clock, notifier: Notifier) -> 
             world = await asyncio.to_thread(World, config, clock, spool, outbox, notifier)
             await world.arming.load()
             await world.presence.begin()
+            await world.farewell.tell(world.destinations.people)
             yield world
         finally:
             await outbox.close()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from edged.capture.settings import LastResortSettings
 
-_DAY = 86_400.0
+_GRACE = 300.0  # seconds within which a reboot that was asked for comes, or is refused
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,22 +35,21 @@ def last_resort(
     settings: LastResortSettings,
     *,
     now: float,
-    wall: float,
-    reboots: Collection[float],
+    asked: float | None,
 ) -> Resort:
-    """Decide at `now` (mono) and `wall` (Unix seconds, as `reboots` are: those done before).
+    """Decide at `now` (mono); `asked` is when this run last asked for a reboot.
 
     Edged leaves only if a camera has delivered in this run: a camera that was never there would make it start anew
-    for ever. For the same reason a reboot has a budget.
+    for ever. For the same reason reboots have a budget a day, which the helper keeps: what it refuses is asked for
+    again after as long an outage.
     """
     losses = [camera.lost for camera in cameras if camera.lost is not None]
     if not losses or len(losses) < len(cameras):
         return Resort.WAIT
+    if asked is not None and now - asked < _GRACE:
+        return Resort.WAIT
     outage = now - max(losses)
-    ages = [wall - reboot for reboot in reboots if 0 <= wall - reboot < _DAY]
-    # one that was just asked for is under way: asking again would spend the day's budget on the same outage
-    may_reboot = len(ages) < settings.reboots_a_day and min(ages, default=_DAY) >= settings.reboot_after
-    if settings.reboot is not None and outage >= settings.reboot_after and may_reboot:
+    if settings.reboot and min(outage, now - asked if asked is not None else outage) >= settings.reboot_after:
         return Resort.REBOOT
     if outage >= settings.leave_after and any(camera.ever for camera in cameras):
         return Resort.LEAVE

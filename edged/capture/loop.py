@@ -32,13 +32,15 @@ log = structlog.get_logger(__name__)
 
 _TICK = 0.25  # seconds between two looks at the signs
 _FAREWELL = 2.0  # seconds that a thread gets to close its camera when edged stops
+_MOST_STUCK = 3  # threads that may hang in a camera's driver: each keeps its memory, and the process has only so many
 
 
 class CaptureLoop:
     """One camera. `open_camera` makes a new, unopened backend that numbers its epochs from the given iterator.
 
     `on_packet` is called on the camera's thread and must not block; frames go to `frames`, the newest wins.
-    `open_gap` and `close_gap` write the ledger. `health` and `picture` show the present state.
+    `open_gap` and `close_gap` write the ledger, `ask_reset` asks for a reset of the camera's power, for a reason.
+    `health` and `picture` show the present state.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class CaptureLoop:
         frames: Latest[Frame],
         open_gap: Callable[[Gap], Awaitable[int]],
         close_gap: Callable[[int, Stamp], Awaitable[None]],
+        ask_reset: Callable[[str], Awaitable[None]],
     ) -> None:
         self._name = name
         self._open_camera = open_camera
@@ -59,9 +62,11 @@ class CaptureLoop:
         self._clock = clock
         self._on_packet = on_packet
         self._frames = frames
+        self._ask_reset = ask_reset
         self._gaps = GapBook(name, open_gap, close_gap)
         self._epochs = itertools.count(1)
         self._reader: Reader | None = None
+        self._left: list[Reader] = []  # abandoned openings whose threads may still hang
         self._nudge = asyncio.Event()
         self._failures = 0
         self._was_frozen = False
@@ -128,6 +133,12 @@ class CaptureLoop:
 
     def _open(self) -> None:
         self._acted = self._clock.mono()
+        self._left = [reader for reader in self._left if not reader.join(0.0)]
+        if len(self._left) >= _MOST_STUCK:
+            stuck = "its driver hangs: a reset of its power, or else a new start of edged, may free it"
+            self._give_up(stuck, self._acted)
+            self._show(self.health.signs, stuck, self._acted)
+            return
         self._reader = Reader(
             self._open_camera(self._epochs),
             self._name,
@@ -185,6 +196,7 @@ class CaptureLoop:
         """Leave the present opening behind and take the next rung of the ladder."""
         if self._reader is not None:
             self._reader.abandon()
+            self._left.append(self._reader)
             self._reader = None
         self._failures += 1
         self._acted = now
@@ -206,13 +218,7 @@ class CaptureLoop:
         self.health = Health(camera=self._name, signs=signs, text=text, since=since, rung=climbing)
 
     async def _request_reset(self) -> None:
-        """Write the file that a unit of the system waits for, where one is configured."""
+        """Have the power reset when the ladder has come to that, where it is configured."""
         reason, self._reset_due = self._reset_due, ""
-        path = self._settings.reset
-        if not reason or path is None:
-            return
-        try:
-            await asyncio.to_thread(path.write_text, f"{self._name}: {reason}\n", encoding="utf-8")
-            log.warning("camera reset requested", camera=self._name, file=str(path))
-        except OSError as error:
-            log.warning("camera reset can't be requested", camera=self._name, file=str(path), error=error.strerror)
+        if reason and self._settings.reset:
+            await self._ask_reset(reason)

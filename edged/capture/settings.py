@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -80,7 +79,7 @@ class CameraSettings:
     analysis_rate: float = 8.0  # frames a second that detection gets, at most
     open_timeout: Duration = Duration(5)
     read_timeout: Duration = Duration(3)  # a silent read ends after about twice this, as libav does it
-    reset: Path | None = None  # file written when opening anew did not help; a unit of the system acts on it
+    reset: bool = False  # ask the privileged helper to reset its power when opening anew did not help
     health: HealthSettings = field(default_factory=HealthSettings)
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
     pi: PiSettings = field(default_factory=PiSettings)
@@ -149,9 +148,8 @@ class LastResortSettings:
     """The `[recovery]` section. A box with one healthy camera is left alone whatever ails the others."""
 
     leave_after: Duration = Duration(3600)  # no camera delivers for so long: end, for systemd to start edged anew
-    reboot: Path | None = None  # file written to have the system reboot; a unit of the system acts on it
+    reboot: bool = False  # ask the privileged helper for a reboot of the machine
     reboot_after: Duration = Duration(3 * 3600)  # no camera delivers for so long, also after a new start
-    reboots_a_day: int = 1
 
     def __post_init__(self) -> None:
         """Refuse figures without a meaning; ValueError names the key."""
@@ -159,8 +157,6 @@ class LastResortSettings:
             raise ValueError("leave_after: must be longer than 0s")
         if self.reboot_after <= 0:
             raise ValueError("reboot_after: must be longer than 0s")
-        if self.reboots_a_day < 1:
-            raise ValueError("reboots_a_day: must be 1 or more; to never reboot leave out `reboot`")
 
 
 def parse_size(text: str) -> tuple[int, int]:

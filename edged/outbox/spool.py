@@ -3,7 +3,7 @@
     STATE/lock                                    held by the one process that works here (flock)
     STATE/control.sock                            the daemon's ear for commands
     STATE/outbox.db                               the outbox, and outbox.db.backup, a recent copy
-    STATE/arming.json, lost.json, reboots.json    what a person ordered, which cameras are lost, when edged rebooted
+    STATE/arming.json, lost.json, left.json      what a person ordered, which cameras are lost, why edged left by itself
     STATE/ballast                                 given up when the disk is full, so that rows can be written at all
     STATE/clips/YYYY-MM-DD/INCIDENT/part-001.mp4  and snapshot-1.jpg, incident.json; the day is that of UTC
     STATE/documents/ID/NAME

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 
 from edged.base.config import Duration
@@ -22,37 +19,37 @@ def test_the_hardware_is_reset_when_opening_anew_did_not_help_and_then_once_an_h
     assert resets == [10, 70, 130, 190]
 
 
-LEAVE = LastResortSettings(leave_after=Duration(100), reboot_after=Duration(300))
-REBOOT = LastResortSettings(leave_after=Duration(100), reboot=Path("/run/x"), reboot_after=Duration(300))
-OFTEN = replace(REBOOT, reboots_a_day=3)
-NOW, WALL, DAY = 1000.0, 1_780_000_000.0, 86_400.0
+LEAVE = LastResortSettings(leave_after=Duration(1000), reboot_after=Duration(3000))
+REBOOT = LastResortSettings(leave_after=Duration(1000), reboot=True, reboot_after=Duration(3000))
+NOW = 10_000.0
 
 
 @pytest.mark.parametrize(
-    ("cameras", "settings", "reboots", "expected"),
+    ("cameras", "settings", "asked", "expected"),
     [
-        ([], LEAVE, [], Resort.WAIT),
-        ([(None, True)], LEAVE, [], Resort.WAIT),
-        ([(NOW - 99, True)], LEAVE, [], Resort.WAIT),
-        ([(NOW - 100, True)], LEAVE, [], Resort.LEAVE),
-        ([(NOW - 100, False)], LEAVE, [], Resort.WAIT),
-        ([(NOW - 900, True), (None, True)], REBOOT, [], Resort.WAIT),
-        ([(NOW - 900, True), (NOW - 50, True)], REBOOT, [], Resort.WAIT),
-        ([(NOW - 900, False), (NOW - 150, True)], REBOOT, [], Resort.LEAVE),
-        ([(NOW - 900, False)], LEAVE, [], Resort.WAIT),
-        ([(NOW - 900, False)], REBOOT, [], Resort.REBOOT),
-        ([(NOW - 900, True)], REBOOT, [], Resort.REBOOT),
-        ([(NOW - 900, False)], REBOOT, [WALL - DAY / 2], Resort.WAIT),
-        ([(NOW - 900, True)], REBOOT, [WALL - DAY / 2], Resort.LEAVE),
-        ([(NOW - 900, False)], REBOOT, [WALL - DAY], Resort.REBOOT),
-        ([(NOW - 900, False)], OFTEN, [WALL - 299], Resort.WAIT),
-        ([(NOW - 900, False)], OFTEN, [WALL - 300], Resort.REBOOT),
-        ([(NOW - 900, False)], OFTEN, [WALL - 900, WALL - 600, WALL - 300], Resort.WAIT),
+        ([], LEAVE, None, Resort.WAIT),
+        ([(None, True)], LEAVE, None, Resort.WAIT),
+        ([(NOW - 999, True)], LEAVE, None, Resort.WAIT),
+        ([(NOW - 1000, True)], LEAVE, None, Resort.LEAVE),
+        ([(NOW - 1000, False)], LEAVE, None, Resort.WAIT),
+        ([(NOW - 9000, True), (None, True)], REBOOT, None, Resort.WAIT),
+        ([(NOW - 9000, True), (None, False)], LEAVE, None, Resort.WAIT),
+        ([(NOW - 9000, True), (NOW - 500, True)], REBOOT, None, Resort.WAIT),
+        ([(NOW - 9000, False), (NOW - 1500, True)], REBOOT, None, Resort.LEAVE),
+        ([(NOW - 9000, False)], LEAVE, None, Resort.WAIT),
+        ([(NOW - 2999, False)], REBOOT, None, Resort.WAIT),
+        ([(NOW - 3000, False)], REBOOT, None, Resort.REBOOT),
+        ([(NOW - 3000, True)], REBOOT, None, Resort.REBOOT),
+        ([(NOW - 9000, True)], REBOOT, NOW - 299, Resort.WAIT),  # it comes, or is refused
+        ([(NOW - 9000, True)], REBOOT, NOW - 300, Resort.LEAVE),
+        ([(NOW - 9000, False)], REBOOT, NOW - 2999, Resort.WAIT),
+        ([(NOW - 9000, False)], REBOOT, NOW - 3000, Resort.REBOOT),
+        ([(NOW - 2000, False)], REBOOT, NOW - 5000, Resort.WAIT),  # another outage than the one before
     ],
 )
 def test_the_last_resort_is_for_a_box_without_any_camera(
-    cameras: list[tuple[float | None, bool]], settings: LastResortSettings, reboots: list[float], expected: Resort
+    cameras: list[tuple[float | None, bool]], settings: LastResortSettings, asked: float | None, expected: Resort
 ) -> None:
-    """One healthy camera keeps the box; a camera that was never there starts nothing anew; reboots have a budget."""
+    """One healthy camera keeps the box; a camera that was never there starts nothing anew; a reboot takes its time."""
     outlooks = [Outlook(lost=lost, ever=ever) for lost, ever in cameras]
-    assert last_resort(outlooks, settings, now=NOW, wall=WALL, reboots=reboots) is expected
+    assert last_resort(outlooks, settings, now=NOW, asked=asked) is expected

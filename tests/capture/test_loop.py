@@ -45,6 +45,11 @@ class Ledger:
         self.entries[number][1] = end.mono
 
 
+async def no_reset(reason: str) -> None:
+    """Nobody is to ask for a reset."""
+    raise AssertionError(reason)
+
+
 class Scene:
     """A capture loop whose cameras follow scripts, on a clock that the test moves."""
 
@@ -55,6 +60,7 @@ class Scene:
         self.cameras: list[ScriptedCamera] = []
         self.refuses = ""
         self.frames: Latest[Frame] = Latest()
+        self.resets: list[str] = []
         self.loop = CaptureLoop(
             "cam",
             self._open_camera,
@@ -64,7 +70,11 @@ class Scene:
             frames=self.frames,
             open_gap=self.ledger.open_gap,
             close_gap=self.ledger.close_gap,
+            ask_reset=self._reset,
         )
+
+    async def _reset(self, reason: str) -> None:
+        self.resets.append(reason)
 
     def _open_camera(self, _: Iterator[int]) -> Camera:
         self.cameras.append(ScriptedCamera(self.clock, self.refuses))
@@ -321,25 +331,40 @@ async def test_a_stopped_loop_delivers_nothing_more(scene: Scene) -> None:
     assert len(scene.cameras) == 1
 
 
-async def test_a_reset_is_asked_for_by_a_file(tmp_path: Path) -> None:
-    """When opening anew has failed ten times, the configured file is written with camera and reason."""
-    scene = Scene(CameraSettings(url="rtsp://10.0.0.2/live", reset=tmp_path / "reset"))
+@pytest.mark.parametrize(("wanted", "expected"), [(True, ["connection refused"]), (False, [])])
+async def test_a_reset_is_asked_for_once_where_it_is_wanted(wanted: bool, expected: list[str]) -> None:
+    """When opening anew has failed ten times, with the reason; and not again for an hour."""
+    scene = Scene(CameraSettings(url="rtsp://10.0.0.2/live", reset=wanted))
     scene.refuses = "connection refused"
     await scene.look()
     await scene.pass_time(79)
-    assert not (tmp_path / "reset").exists()
+    assert scene.resets == []
     await scene.pass_time(2)
-    assert (tmp_path / "reset").read_text() == "cam: connection refused\n"
+    assert scene.resets == expected
+    await scene.pass_time(3000)
+    assert scene.resets == expected
+    await scene.pass_time(1000)
+    assert scene.resets == expected * 2
     await scene.loop.stop()
 
 
-async def test_a_reset_that_can_not_be_asked_for_does_no_harm(tmp_path: Path) -> None:
-    """A missing directory costs the reset, not the recovery."""
-    scene = Scene(CameraSettings(url="rtsp://10.0.0.2/live", reset=tmp_path / "missing" / "reset"))
-    scene.refuses = "connection refused"
+async def test_a_driver_that_swallows_threads_gets_few_of_them() -> None:
+    """A process has only so many threads, and the other cameras need theirs: it is opened anew when one is free."""
+    scene = Scene(CameraSettings(url="/dev/video0", reset=True))
     await scene.look()
-    await scene.pass_time(150)
-    assert len(scene.cameras) > 10
+    await scene.pass_time(4000)
+    assert len(scene.cameras) == 3
+    assert "its driver hangs" in scene.loop.health.text
+    assert not scene.delivering()
+    assert len(scene.resets) == 2  # the ladder goes on
+    scene.cameras[0].script.put("end")
+    await asyncio.to_thread(scene.loop._left[0].join, 10.0)
+    while len(scene.cameras) < 4:
+        await scene.pass_time(0.25)
+    await scene.pass_time(1, "picture")
+    assert scene.delivering()
+    for camera in scene.cameras:
+        camera.script.put("end")
     await scene.loop.stop()
 
 
@@ -427,6 +452,7 @@ async def _capture(path: Path, *, loop: bool = False) -> tuple[CaptureLoop, list
         frames=place,
         open_gap=ledger.open_gap,
         close_gap=ledger.close_gap,
+        ask_reset=no_reset,
     )
 
     async def detect() -> None:

@@ -19,7 +19,7 @@ from edged.capture.loop import CaptureLoop
 from edged.capture.settings import CameraSettings
 from edged.capture.source import display_name, open_source, with_password
 from tests.capture.clips import make_clip
-from tests.capture.test_loop import Ledger
+from tests.capture.test_loop import Ledger, no_reset
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -79,6 +79,7 @@ class Watched:
             frames=self._place,
             open_gap=self.ledger.open_gap,
             close_gap=self.ledger.close_gap,
+            ask_reset=no_reset,
         )
 
     @asynccontextmanager

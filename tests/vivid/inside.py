@@ -83,6 +83,7 @@ class Watched:
             frames=self.frames,
             open_gap=self._open_gap,
             close_gap=self._close_gap,
+            ask_reset=self._no_reset,
         )
 
     @asynccontextmanager
@@ -115,6 +116,9 @@ class Watched:
     async def _open_gap(self, gap: Gap) -> int:
         self.gaps.append({"start": gap.start.mono, "reason": gap.reason})
         return len(self.gaps) - 1
+
+    async def _no_reset(self, reason: str) -> None:
+        raise AssertionError(reason)
 
     async def _close_gap(self, number: int, end: Stamp) -> None:
         self.gaps[number]["end"] = end.mono

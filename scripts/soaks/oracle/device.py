@@ -12,7 +12,7 @@ from scripts.soaks.oracle.places import digest, files_below, opened, rows, sound
 
 Row = dict[str, Any]
 _DATABASE = {"outbox.db", "outbox.db-wal", "outbox.db-shm", "outbox.db.backup"}
-_CUSTOMARY = _DATABASE | {"lock", "ballast", "arming.json", "lost.json", "reboots.json", "seen.note"}
+_CUSTOMARY = _DATABASE | {"lock", "ballast", "arming.json", "lost.json", "left.json", "seen.note"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
