@@ -31,7 +31,9 @@ def test_systemd_has_no_word_against_a_unit(folder: Path, name: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("name", ["edged.service", "edged-act.service", "edged-ensure.service", "edged-receiver.service"])
+@pytest.mark.parametrize(
+    "name", ["edged.service", "edged-act.service", "edged-ensure.service", "edged-receiver.service"]
+)
 def test_the_exposure_stays_low(folder: Path, name: str) -> None:
     """Systemd scores the service's exposure at 1.5 or better, without drop-ins that only some sites need."""
     shutil.rmtree(folder / f"{name}.d", ignore_errors=True)
