@@ -169,26 +169,31 @@ class _Responder(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def serve_camera(camera: OnvifCamera) -> AsyncGenerator[OnvifCamera]:
-    """Serve on loopback, at a free port for HTTP and the port of WS-Discovery."""
+async def serve_camera(camera: OnvifCamera, *, discoverable: bool = False) -> AsyncGenerator[OnvifCamera]:
+    """Serve on loopback at a free port, and if `discoverable` answer whoever asks around there."""
     app = web.Application()
     app.router.add_post("/onvif/{service}", camera.answer)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     camera.port = runner.addresses[0][1]
+    transport = await _listen(camera) if discoverable else None
+    try:
+        yield camera
+    finally:
+        if transport is not None:
+            transport.close()
+        await runner.cleanup()
+
+
+async def _listen(camera: OnvifCamera) -> asyncio.BaseTransport:
     door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     door.bind(("239.255.255.250", 3702))
     membership = struct.pack("4s4s", socket.inet_aton("239.255.255.250"), socket.inet_aton("127.0.0.1"))
     door.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Responder(camera), sock=door)
-    try:
-        yield camera
-    finally:
-        transport.close()
-        await runner.cleanup()
+    return transport
 
 
 def _profile(channel: Channel) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edged.app.setup.editing import Change, Value
 
@@ -22,7 +22,7 @@ class CameraAnswer:
     """A camera; of `password` ("" without one) the configuration names only the file."""
 
     name: str
-    source: str = "stream"
+    source: Literal["picamera", "stream"] = "stream"
     url: str = ""
     substream: str = ""
     size: str = ""

@@ -53,11 +53,14 @@ def existing(path: Path) -> tuple[str, DeviceConfig | None]:
     return text, _parsed(text, path)
 
 
-def draft(path: Path, former: str, answers: Answers) -> Draft:
-    """Put the answers into the text that is there (`former`), or into a new one with every setting explained."""
+def draft(path: Path, former: str, answers: Answers, secrets: Path | None = None) -> Draft:
+    """Put the answers into the text that is there (`former`), or into a new one with every setting explained.
+
+    `secrets` is the folder of the secrets' files, unless they are to lie beside the configuration.
+    """
     if not former and not answers.cameras:
         raise EdgedError("there is no camera to configure; plug one in, or give the address of one, and try again")
-    secrets = secrets_folder(path)
+    secrets = secrets or secrets_folder(path)
     text = edit(former or _template(answers.cameras[0].name), changes(answers, secrets))
     return Draft(path=path, text=text, config=_parsed(text, path), secrets=secret_files(answers, secrets))
 

@@ -18,6 +18,11 @@ class Found:
     formats: tuple[str, ...] = ()  # what it gives, as V4L2's four characters, or modes of the sensor
 
     @property
+    def what(self) -> str:
+        """Return its kind, for people."""
+        return {"pi": "Pi camera", "usb": "USB camera", "network": "network camera"}[self.kind]
+
+    @property
     def source(self) -> Literal["picamera", "stream"]:
         """Return the `source` that fits it."""
         return "picamera" if self.kind == "pi" else "stream"

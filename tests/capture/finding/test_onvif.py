@@ -29,9 +29,10 @@ def camera(*channels: Channel, ahead: float = 0.0) -> OnvifCamera:
 
 async def test_a_camera_is_found_and_tells_its_streams() -> None:
     """The probe finds it at the address that answered; its large stream and a small one come at that host."""
-    async with serve_camera(camera()) as eye:
-        found = await network_cameras(wait=2.0, addresses=["127.0.0.1"])
-        assert [(each.kind, each.name, each.service) for each in found] == [("network", "Acme Eye E-1", eye.service)]
+    async with serve_camera(camera(), discoverable=True) as eye:
+        around = await network_cameras(wait=2.0, addresses=["127.0.0.1"])
+        (found,) = (each for each in around if each.service == eye.service)  # other tests may have cameras there, too
+        assert (found.kind, found.name) == ("network", "Acme Eye E-1")
         (told,) = await streams(eye.service, *LOGIN, SystemClock())
         assert told.url == "rtsp://viewer@127.0.0.1:8554/main?profile=1&x=2"
         assert told.substream == "rtsp://viewer@127.0.0.1:8554/sub"
