@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING
 
-from scripts.installing.system import as_user, say, sync_directory
+from scripts.installing.system import InstallError, as_user, say, sync_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 _LOG = "-wal"  # what is committed and not yet in the database's own file
 
 
-def version(role: Role) -> int:
-    """Return the version of a role's database, 0 without one."""
+def require_readable(role: Role, name: str, newest: int) -> None:
+    """Raise InstallError if a role's database is newer than what the release `name` knows."""
     path = _path(role)
-    return as_user(role.user, lambda: _version(path))
+    found = as_user(role.user, lambda: _version(path))
+    if found > newest:
+        raise InstallError(
+            f"{path} is of a newer edged: schema {found}, and {name} knows {newest} at most; nothing was changed."
+            " Install that version or a later one"
+        )
 
 
 def take_copy(role: Role, name: str) -> None:
@@ -65,7 +70,7 @@ def _beside(path: Path, suffix: str) -> Path:
 def _version(path: Path) -> int:
     if not path.exists():
         return 0
-    with contextlib.closing(sqlite3.connect(path)) as database:
+    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
         (found,) = database.execute("PRAGMA user_version").fetchone()
     return int(found)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -12,15 +10,15 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from scripts.installing import packages, units
+from scripts.installing import databases, packages, units
 from scripts.installing.configuration import configure, require_usable, show_check
-from scripts.installing.places import CONFIGURATION, DEVICE, LOCK, RECEIVER, ROLES, USERS, Role
+from scripts.installing.places import CONFIGURATION, DEVICE, RECEIVER, ROLES, USERS, Role
 from scripts.installing.release import Release, active, build, prune, wanted
-from scripts.installing.system import InstallError, is_active, is_enabled, run, say, write
+from scripts.installing.system import InstallError, alone, is_active, is_enabled, run, say, write
 from scripts.installing.upgrade import go_back, start, switch, upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 _USERS = """\
 # made by edged's installation
@@ -36,7 +34,7 @@ def main() -> int:
     began = time.monotonic()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the line over which somebody upgrades a far box may break
     try:
-        with _alone():
+        with alone():
             _install(options)
     except InstallError as error:
         say(str(error))
@@ -61,16 +59,6 @@ def _options() -> argparse.Namespace:
     return options
 
 
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    with LOCK.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InstallError("another installation is under way; wait for its end") from None
-        yield
-
-
 def _install(options: argparse.Namespace) -> None:
     go_back(options.patience)
     known = _roles()
@@ -82,6 +70,7 @@ def _install(options: argparse.Namespace) -> None:
     configured = [role for role in roles if configure(role, new, options.receiver or "")]
     for role in configured:
         require_usable(role, new)
+        databases.require_readable(role, new.name, new.schema(role))
         if new != old or role not in known:
             show_check(role, new)
     if options.no_start or old is None or old == new:
@@ -90,6 +79,8 @@ def _install(options: argparse.Namespace) -> None:
         upgrade(old, new, roles, options.patience)
     units.enable(new.units(), [role for role in roles if role not in known])
     write(ROLES, "".join(f"{role.name}\n" for role in roles))
+    if not options.no_start:
+        units.wake(new.units(), roles)
     idle = [role for role in configured if is_enabled(role.unit) and not is_active(role.unit)]
     if idle and not options.no_start:
         start(idle, options.patience)

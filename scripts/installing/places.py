@@ -16,6 +16,7 @@ WHEELS = PREFIX / "wheels"  # what an interrupted installation has fetched; gone
 PROGRAM = Path("/usr/local/bin/edged")
 CONFIGURATION = Path("/etc/edged")
 UNITS = Path("/usr/local/lib/systemd/system")
+CATALOG = Path("/usr/local/lib/systemd/catalog/edged.catalog")  # what journalctl -x explains
 TRIAL = Path("/run/systemd/system")  # wins over UNITS, and a loss of power forgets it
 USERS = Path("/usr/local/lib/sysusers.d/edged.conf")
 LOCK = Path("/run/edged-install.lock")

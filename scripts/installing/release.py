@@ -21,9 +21,12 @@ from scripts.installing.system import InstallError, link, run, say, write
 
 _PICAMERA = Path("/usr/lib/python3/dist-packages/picamera2")
 _LOCK = SOURCE / "requirements" / "runtime.txt"
+_TIED = ("setpriv", "--pdeathsig", "KILL", "--")  # what is left behind would go on writing where the next run works
 _KEPT = 2  # releases: the active one, and one to look at when something is wrong
 _ROOM = 900_000_000  # bytes: a release, and its packages as they are fetched (0.5 GB at most on x86-64)
 _FACTS = "release.json"
+_USED = "used"  # a release's mark, as old as the last time that it became, or ceased to be, the active one
+_UNITS = {".service", ".timer", ".path"}
 _COPIED = ("systemd", "config")  # beside the program in a release: what belongs to its version
 
 
@@ -63,8 +66,8 @@ class Release:
 
     def units(self) -> dict[str, str]:
         """Return the release's units: name and text."""
-        found = sorted((self.path / "systemd").iterdir())
-        return {path.name: path.read_text(encoding="utf-8") for path in found if path.is_file()}
+        found = sorted(path for path in (self.path / "systemd").iterdir() if path.suffix in _UNITS)
+        return {path.name: path.read_text(encoding="utf-8") for path in found}
 
 
 def active() -> Release | None:
@@ -110,7 +113,7 @@ def build(release: Release) -> None:
 
 
 def _make(release: Release, base: Release | None) -> None:
-    run(sys.executable, "-m", "venv", *_site(), *(["--without-pip"] if base else []), release.path)
+    run(*_TIED, sys.executable, "-m", "venv", *_site(), *(["--without-pip"] if base else []), release.path)
     if base is None:
         say("fetching and unpacking the packages of requirements/runtime.txt")
         _pip(release, "--only-binary=:all:", "--require-hashes", "-r", _LOCK)
@@ -120,13 +123,15 @@ def _make(release: Release, base: Release | None) -> None:
     _pip(release, "--no-deps", "--no-index", "--no-build-isolation", SOURCE)
     for name in _COPIED:
         shutil.copytree(SOURCE / name, release.path / name)
+    if wanted() != release:
+        raise InstallError("the sources changed while they were being installed; run this again")
 
 
 def _pip(release: Release, *arguments: str | Path) -> None:
     # not the settings of a checkout's owner; what has been fetched is kept until all is done: lines break
     cache = [] if "PIP_CACHE_DIR" in os.environ else ["--cache-dir", str(WHEELS)]
     quiet = ("-q", "--disable-pip-version-check", "--root-user-action=ignore", "--no-input")
-    run(release.python, "-m", "pip", "install", *quiet, *cache, *arguments)
+    run(*_TIED, release.python, "-m", "pip", "install", *quiet, *cache, *arguments)
 
 
 def _twin() -> Release | None:
@@ -147,10 +152,10 @@ def _share(base: Release, release: Release) -> None:
 def prune() -> None:
     """Remove what is neither the active release nor the one that was active last, and what was fetched."""
     now = active()
-    complete = [path for path in _all() if Release(path=path).facts()]
-    complete.sort(key=lambda path: (now is not None and path == now.path, (path / _FACTS).stat().st_mtime))
+    used = [path for path in _all() if (path / _USED).exists()]
+    used.sort(key=lambda path: (now is not None and path == now.path, (path / _USED).stat().st_mtime))
     for path in _all():
-        if path not in complete[-_KEPT:]:
+        if path not in used[-_KEPT:]:
             shutil.rmtree(path)
     shutil.rmtree(WHEELS, ignore_errors=True)
 
@@ -158,8 +163,10 @@ def prune() -> None:
 def activate(release: Release) -> None:
     """Make a release the active one, at once and lasting."""
     before = active()
-    if before is not None:
-        os.utime(before.path / _FACTS)  # the newest but the active one is what was active before
+    if before == release:
+        return
+    for each in filter(None, (before, release)):
+        (each.path / _USED).touch()
     link(CURRENT, release.path)
     link(PROGRAM, CURRENT / "bin" / "edged")
 

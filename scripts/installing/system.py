@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -10,8 +11,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
+from scripts.installing.places import LOCK
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 T = TypeVar("T")
@@ -47,6 +50,17 @@ def run(*command: str | Path, check: bool = True, timeout: float | None = None) 
         said = "\n".join(f"  {line}" for line in (done.stderr or done.stdout).strip().splitlines()[-15:])
         raise InstallError(f"{' '.join(map(str, command[:4]))} failed:\n{said}")
     return done
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Be the only one who installs or uninstalls while the context lasts; raises InstallError for a second one."""
+    with LOCK.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InstallError("another installation is under way; wait for its end") from None
+        yield
 
 
 def as_user(name: str, work: Callable[[], T]) -> T:

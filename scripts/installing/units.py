@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.installing.places import CURRENT, TRIAL, UNITS, Role, role_of
-from scripts.installing.system import properties, systemctl, write
+from scripts.installing.places import CATALOG, CURRENT, TRIAL, UNITS, Role, role_of
+from scripts.installing.system import is_enabled, properties, run, systemctl, write
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -27,15 +27,28 @@ def keep(release: Release, before: Release | None, roles: Collection[Role]) -> N
         (UNITS / name).unlink()
     end_trial()
     systemctl("daemon-reload")
+    if write(CATALOG, (release.path / "systemd" / CATALOG.name).read_text(encoding="utf-8")):
+        run("journalctl", "--update-catalog")
     old = before.units() if before is not None else {}
     enable({name: text for name, text in texts.items() if name not in old}, roles)
 
 
 def enable(texts: Mapping[str, str], roles: Collection[Role]) -> None:
     """Have units of `roles` start with the machine, those that are made for it."""
-    names = [name for name, text in texts.items() if "[Install]" in text and role_of(name) in roles]
+    names = _for_the_start(texts, roles)
     if names:
         systemctl("enable", "--quiet", *names)
+
+
+def wake(texts: Mapping[str, str], roles: Collection[Role]) -> None:
+    """Start the timers and path units of `roles` that start with the machine."""
+    names = [name for name in _for_the_start(texts, roles) if name.endswith((".timer", ".path")) and is_enabled(name)]
+    if names:
+        systemctl("start", *names)
+
+
+def _for_the_start(texts: Mapping[str, str], roles: Collection[Role]) -> list[str]:
+    return [name for name, text in texts.items() if "[Install]" in text and role_of(name) in roles]
 
 
 def begin_trial(release: Release, roles: Collection[Role]) -> bool:

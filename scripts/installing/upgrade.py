@@ -9,6 +9,7 @@ A record says that a trial is under way; the next installation ends it.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from scripts.installing.system import InstallError, is_active, run, say, systemc
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+_BACK = 90.0  # seconds for the former release to become well again
 
 
 def switch(release: Release, roles: Collection[Role]) -> None:
@@ -51,7 +54,7 @@ def upgrade(old: Release, new: Release, roles: Sequence[Role], patience: float) 
     before = {role.name: look(role) for role in running}
     raised = [role for role in running if new.schema(role) > old.schema(role)]
     began = time.time()
-    write(RECORD, json.dumps({"old": str(old.path), "running": [role.name for role in running]}))
+    write(RECORD, json.dumps({"old": str(old.path), "new": str(new.path), "running": [role.name for role in running]}))
     try:
         if raised or not units.begin_trial(new, running):
             _stop(running)
@@ -64,10 +67,10 @@ def upgrade(old: Release, new: Release, roles: Sequence[Role], patience: float) 
         wait_until_well(before, running, patience)
         switch(new, roles)
     except (InstallError, KeyboardInterrupt) as error:
-        report = said(running, began)
+        why = str(error) or "interrupted"
+        say(f"{new.name} did not become well: {why}. The last it said:\n{said(running, began)}")
         go_back(patience)
-        why = error if isinstance(error, InstallError) else "it was interrupted"
-        raise InstallError(f"{new.name} did not become well, {old.name} runs again: {why}\n{report}") from None
+        raise InstallError(f"{old.name} runs again, {new.name} was not installed") from None
     RECORD.unlink()
     for role in raised:
         databases.drop_copy(role, old.name)
@@ -91,7 +94,8 @@ def go_back(patience: float) -> None:
     units.end_trial()
     _start(running)
     RECORD.unlink()
-    wait_until_well({}, running, patience)
+    shutil.rmtree(record["new"], ignore_errors=True)
+    wait_until_well({}, running, max(patience, _BACK))
 
 
 def said(roles: Collection[Role], since: float) -> str:

@@ -1,0 +1,118 @@
+"""./scripts/install on a bare Debian: what it makes, what a second run does, what ./scripts/uninstall leaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.container import lab
+from tests.container.sources import Sources
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.timeout(900)  # the first time a Debian is made, and the wheels are fetched
+
+_CONFIG = """
+[device]
+name = "shop-1"
+
+[cameras.door]
+source = "synthetic"
+size = "320x240"
+rate = 5.0
+"""
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    """Where this module's copies lie."""
+    return Sources(folder=tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="module")
+def box(sources: Sources) -> Iterator[lab.Box]:
+    """A bare Debian that finds the locked wheels, and sees no network."""
+    base = lab.debian()
+    binds = [f"{sources.folder}:/sources:ro", f"{lab.wheels(base)}:/wheels:ro"]
+    environment = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"}
+    with lab.boot(base, binds=binds, environment=environment) as box:
+        yield box
+
+
+@pytest.fixture(scope="module")
+def first(box: lab.Box, sources: Sources) -> tuple[str, subprocess.CompletedProcess[str]]:
+    """The first version's scripts, and what their first installation said."""
+    scripts = sources.make("first")
+    return scripts, box.run(f"{scripts}/install")
+
+
+def test_without_a_camera_all_is_installed_and_the_service_waits(
+    box: lab.Box, first: tuple[str, subprocess.CompletedProcess[str]]
+) -> None:
+    """Where no camera is found nothing can run yet: the person is told what to do next, and nothing fails."""
+    assert (
+        "no camera was found, so edged.service waits for its configuration. Next: sudo edged setup" in first[1].stderr
+    )
+    assert not box.exists("/etc/edged/edged.toml")
+    assert box.run("systemctl", "is-enabled", "edged.service").stdout == "enabled\n"
+    assert box.run("systemctl", "start", "edged.service").returncode == 0
+    assert box.unit("edged.service", "ActiveState") == "inactive"
+    assert box.run("edged", "--version").stdout.startswith("edged ")
+    assert box.sh("id -nG edged; id -nG edged-receiver").stdout == "edged video\nedged-receiver\n"
+    assert box.sh("systemctl --failed --plain --no-legend").stdout == ""
+
+
+def test_with_a_configuration_the_next_run_starts_it_and_another_changes_nothing(
+    box: lab.Box, first: tuple[str, subprocess.CompletedProcess[str]]
+) -> None:
+    """The service runs as its own user from the release; a second run leaves that very process alone."""
+    box.put("/etc/edged/edged.toml", _CONFIG, mode=0o640, owner="root:edged")
+    said = box.run(f"{first[0]}/install").stderr
+    assert "edged.service: well after" in said
+    process = box.unit("edged.service", "MainPID")
+    assert box.run("ps", "-o", "user=", "-p", process).stdout.strip() == "edged"
+    assert box.sh("stat -c %a:%U /var/lib/edged /opt/edged/current/").stdout == "700:edged\n755:root\n"
+    assert box.sh("find /opt/edged/releases -perm /022 ! -type l -print -quit").stdout == ""
+    before = box.sh("find /opt/edged /usr/local /etc/systemd /etc/edged -printf '%p %T@ %i\\n' | sort").stdout
+    again = box.run(f"{first[0]}/install").stderr
+    assert "was installed already: nothing was restarted" in again
+    assert box.unit("edged.service", "MainPID") == process
+    assert box.sh("find /opt/edged /usr/local /etc/systemd /etc/edged -printf '%p %T@ %i\\n' | sort").stdout == before
+
+
+def test_a_receiver_is_installed_beside_it(box: lab.Box, first: tuple[str, subprocess.CompletedProcess[str]]) -> None:
+    """The receiver's configuration has the address that was named, and its service answers as its own user."""
+    box.run(f"{first[0]}/install", "--receiver", "http://127.0.0.1:8378")
+    assert 'public_url = "http://127.0.0.1:8378"' in box.read("/etc/edged/receiver.toml")
+    assert box.sh("stat -c %a:%U:%G /etc/edged/receiver.toml").stdout == "640:root:edged-receiver\n"
+    assert box.unit("edged-receiver.service", "ActiveState") == "active"
+    assert box.run("systemctl", "is-enabled", "edged-receiver.service").stdout == "enabled\n"
+    key = box.run("runuser", "-u", "edged-receiver", "--", "edged", "receive", "device", "add", "shop-1").stdout
+    assert len(key.strip()) > 20
+
+
+def test_what_uninstall_leaves_and_says(box: lab.Box, first: tuple[str, subprocess.CompletedProcess[str]]) -> None:
+    """Programs, units and links go; configuration and recordings stay until purged, undelivered ones even then."""
+    scripts, _ = first
+    box.run(f"{scripts}/install")
+    box.run("edged", "record", "door", "--for", "2")
+    box.wait(lambda: box.sh("ls /var/lib/edged/clips/*/*/part-*.mp4", check=False).returncode == 0, "a clip")
+    refused = box.run(f"{scripts}/uninstall", "--purge", check=False)
+    assert (refused.returncode, box.unit("edged.service", "ActiveState")) == (1, "active")
+    assert "not proven to be anywhere else; nothing was removed" in refused.stderr
+    said = box.run(f"{scripts}/uninstall").stderr
+    assert "left: /var/lib/edged, what the device has kept" in said
+    assert "files are not proven to be anywhere else" in said
+    assert (
+        box.sh("ls -d /opt/edged /usr/local/bin/edged /usr/local/lib/systemd/system/edged*", check=False).stdout == ""
+    )
+    assert box.sh("systemctl list-unit-files 'edged*' --no-legend || systemctl --failed --no-legend").stdout == ""
+    assert box.exists("/var/lib/edged/outbox.db")
+    assert box.exists("/etc/edged/edged.toml")
+    box.run(f"{scripts}/uninstall", "--purge", "--lose-clips")
+    left = box.sh("find / -xdev \\( -name '*edged*' -o -nouser \\) ! -path '/sources*' ! -path '/run/*'")
+    assert left.stdout == ""
+    assert box.run("id", "edged", check=False).returncode == 1
