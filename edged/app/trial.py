@@ -60,7 +60,7 @@ async def upload_trial(config: DeviceConfig, receiver: ReceiverSettings, clock: 
 async def mail_trial(config: DeviceConfig, recipient: str, clock: Clock) -> str:
     """Send a test mail to `recipient`; return a sentence on who took it."""
     now = stamp(clock)
-    text = "This is a test, asked for by a person: `edged check --send` or `edged setup`. Mails of this device arrive here."
+    text = "A person asked for this test (`edged check --send` or `edged setup`). Mails of this device arrive here."
     message = await asyncio.to_thread(
         render_message,
         Notice(title="Test mail", text=text, at=now, test=True),

@@ -71,7 +71,7 @@ def edit(text: str, changes: Sequence[Change]) -> str:
 def written(value: Value | None) -> str:
     """Return a value as TOML writes it."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {written(each)}" for name, each in value.items()) + " }"
+        return "{ " + ", ".join(f"{_name(name)} = {written(each)}" for name, each in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(written(each) for each in value) + "]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML's strings are JSON's but for that
@@ -199,4 +199,4 @@ def _dotted(path: tuple[str, ...]) -> str:
 
 
 def _name(key: str) -> str:
-    return key if _BARE.fullmatch(key) else json.dumps(key)
+    return key if _BARE.fullmatch(key) else written(key)
