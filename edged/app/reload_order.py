@@ -15,17 +15,17 @@ from edged.settings import DeviceSettings, load_device
 from edged.supervise.control import NoDaemonError, call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _PATIENCE = 90.0  # seconds, within systemd's for a reload: a slow card is read, and secrets on a share
 
 
-async def order(path: Path) -> dict[str, Any]:
+async def order(path: Path, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Have the daemon take what has changed in the file at the absolute `path`; return what it answers.
 
     Raises CommandError when it refuses, ConfigError or NoDaemonError when none runs and the file is broken or sound.
     """
-    states = _states(path)
+    states = _states(path, environment)
     for state in states:
         try:
             answer: dict[str, Any] = await call(
@@ -51,10 +51,10 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
     yield from (f"note: {note}" for note in result["notes"])
 
 
-def _states(path: Path) -> list[Path]:
+def _states(path: Path, environment: Mapping[str, str]) -> list[Path]:
     """Return where a daemon may run: as the file says, as far as it can be read; then as it may have said before."""
     usual = DeviceSettings(name="edged").state
-    named = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd's, with a unit's ExecReload=
+    named = environment.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd's, with a unit's ExecReload=
     former = (Path(named) if named else usual, usual)
     return list(dict.fromkeys((_configured(path) or usual, *(each for each in former if os.access(each, os.X_OK)))))
 
