@@ -228,7 +228,8 @@ class Recorder:
             has_room=self._has_room,
         )
         best = self._ring.picture(event.best)
-        return Recording(incident=incident, tape=tape, newest=self._clock.mono(), score=event.score, best=best)
+        now = self._clock.mono()
+        return Recording(incident=incident, tape=tape, newest=now, heard=now, score=event.score, best=best)
 
     # ---------------------------------------------------------------------------------------------------- packets
 
@@ -266,6 +267,7 @@ class Recorder:
         packets, self._unwritten = self._unwritten[:count], self._unwritten[count:]
         if packets:
             recording.newest, recording.paused = max(recording.newest, packets[-1].mono), False
+            recording.heard = self._clock.mono()
             await self._on_tape(recording, partial(recording.tape.write, packets))
 
     async def _on_tape(self, recording: Recording, work: Callable[[], Sequence[Outcome]]) -> None:

@@ -26,6 +26,7 @@ class Recording:
     incident: Incident
     tape: Tape
     newest: float  # of the last packet that came
+    heard: float  # when it came: a source that lags is no source that has fallen silent
     score: float  # of the first snapshot's picture
     best: tuple[Packet, ...]  # what the best picture so far is decoded from
     best_score: float = 0.0
@@ -59,8 +60,8 @@ class Recording:
 
     def over(self, now: float, silence: float) -> bool:
         """Return whether the post-roll is recorded, or will not come any more."""
-        return self.until is not None and (self.newest >= self.until or now >= self.until + silence)
+        return self.until is not None and (self.newest >= self.until or now >= max(self.until, self.heard) + silence)
 
     def silent(self, now: float, silence: float) -> bool:
         """Return whether no packet came for `silence` seconds, so that the open part should be sealed."""
-        return not self.paused and now - self.newest > silence
+        return not self.paused and now - self.heard > silence

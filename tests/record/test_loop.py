@@ -179,6 +179,31 @@ def test_a_camera_that_dies_leaves_a_sealed_part_and_goes_on_when_it_is_back(
     simulate(scene)
 
 
+def test_pictures_that_come_late_are_one_clip(simulate: Simulate, state_dir: Path) -> None:
+    """A box too slow for its source, or a line that catches up, lags; that is no silence, and nothing is left out."""
+    late = 7.0
+
+    async def scene(clock: SimClock) -> None:
+        async with stage(clock, state_dir) as on:
+
+            async def play() -> None:
+                for unit in packets(seconds=20.0, start=BEGIN):
+                    await on.until(unit.mono + late)
+                    on.recorder.offer(unit)
+
+            playing = asyncio.ensure_future(play())
+            await on.until(BEGIN + 7.5 + late)
+            await on.emit(EventKind.OPENED, BEGIN + 7.0)
+            await on.until(BEGIN + 15.0 + late)
+            await on.emit(EventKind.CLOSED, BEGIN + 11.0, keep_until=BEGIN + 16.0)
+            await playing
+            await asyncio.sleep(6.0)
+            (clip,) = await on.outbox.clips_of(INCIDENT)
+            assert shown(clip.path) == pytest.approx(14 * RATE, abs=3 * RATE)
+
+    simulate(scene)
+
+
 def test_a_continuation_of_a_dead_camera_is_recorded_when_the_camera_is_back(
     simulate: Simulate, state_dir: Path
 ) -> None:
