@@ -120,6 +120,8 @@ def boot(
     the tree, and the system is shut down in order. AssertionError tells why it does not boot.
     """
     machine.require()
+    if keep and tree.parent == machine.CACHE and tree.suffix != machine.HALF:
+        raise ValueError(f"{tree} is complete and others boot it: copy it to change it")
     name = machine.box_name()
     command = [
         *("setpriv", "--pdeathsig=KILL", "unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"),

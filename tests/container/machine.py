@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 CACHE = Path.home() / ".cache" / "edged-container"
+HALF = ".half"  # the end of a tree's name while it is being made
 _TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "unshare", "setpriv")
 _CGROUPS = Path("/sys/fs/cgroup")
 _OURS = "edged-lab-"

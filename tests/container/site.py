@@ -53,6 +53,12 @@ def site(*, rate: str = "100Mbit/s", more: str = "") -> Iterator[Box]:
         yield box
 
 
+def start(box: Box) -> None:
+    """Start the device, and wait until its camera delivers."""
+    box.run("systemctl", "start", "edged")
+    box.wait(lambda: box.unit("edged", "StatusText").startswith("1 of 1 cameras"), "its camera delivers")
+
+
 def configure(box: Box, *, rate: str = "100Mbit/s", more: str = "") -> None:
     """Write the device's configuration."""
     box.put("/etc/edged/edged.toml", _DEVICE + _LINE % rate + more)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import shutil
 import subprocess
@@ -16,36 +17,29 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tests.container.box import boot
-from tests.container.machine import CACHE, apt_settings, locked, require
+from tests.container.machine import CACHE, HALF, apt_settings, locked, require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 REPOSITORY = Path(__file__).parent.parent.parent
 _PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "ca-certificates", "iproute2", "procps"),
     *("python3", "python3-venv"),  # or each tree that is installed would fetch it anew
 )
+_HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
 _SPARED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
-_INSTALLED_FROM = (
-    "pyproject.toml",
-    "README.md",
-    "LICENSE",
-    "config",
-    "edged",
-    "requirements",
-    "scripts/install",
-    "scripts/installing",
-    "systemd",
-)
-_KEPT_INSTALLED = 3
+# what an installation is made from, and what of it makes another set of packages or another installer
+_INSTALLED_FROM = ("pyproject.toml", "README.md", "LICENSE", "config", "edged", "systemd")
+_SLOW = ("requirements", "scripts/install", "scripts/installing")
+_KEPT = 3  # trees of a kind: as many checkouts may be at work
 
 
 def debian(suite: str = "bookworm", arch: str = "amd64", extra: tuple[str, ...] = ()) -> Path:
     """Return a minimal Debian with systemd and Python; `extra` names further packages."""
     packages = ",".join(sorted({*_PACKAGES, *extra}))
     return _made(
-        f"debian-{suite}-{arch}", f"{packages} {_SPARED}", lambda tree: _bootstrap(tree, suite, arch, packages)
+        f"debian-{suite}-{arch}", f"{packages} {_SPARED} {_HOSTS}", lambda tree: _bootstrap(tree, suite, arch, packages)
     )
 
 
@@ -67,21 +61,22 @@ def wheels(base: Path) -> Path:
     return _made("wheels", made_from, fetch)
 
 
+@functools.cache  # a run tries one version, whoever is at work on the sources meanwhile
 def installed(suite: str = "bookworm", arch: str = "amd64", extra: tuple[str, ...] = ()) -> Path:
-    """Return a tree in which `scripts/install` was run for a device and a receiver, which have not been started."""
+    """Return a tree in which `scripts/install` was run for a device and a receiver, which have not been started.
+
+    It is run a second time over a tree that has the packages already: a change of edged then costs seconds.
+    """
     base = debian(suite, arch, extra)
     house = wheels(base)
-    with TemporaryDirectory() as copy:  # a person may be at work on the sources
-        sources = Path(copy)
-        made_from = f"{base.name} {house.name} {_copied(sources)} {_INSTALL}"
-
-        def install(tree: Path) -> None:
-            subprocess.run(["cp", "-a", base, tree], check=True)
-            with boot(tree, keep=True, binds=[f"{sources}:/src:ro", f"{house}:/wheels:ro"]) as box:
-                box.sh(_INSTALL)
-
-        tree = _made(f"installed-{suite}-{arch}", made_from, install)
-    _prune(f"installed-{suite}-{arch}", keep=_KEPT_INSTALLED)
+    with TemporaryDirectory() as folder:
+        sources = Path(folder)
+        slow, all_of_it = (_copied(sources, names) for names in (_SLOW, _INSTALLED_FROM))
+        first = _made(f"packages-{suite}-{arch}", f"{house.name} {slow} {_INSTALL}", _installing(base, house, sources))
+        made_from = f"{first.name} {all_of_it}"
+        tree = _made(f"installed-{suite}-{arch}", made_from, _installing(first, house, sources))
+    for name in (f"packages-{suite}-{arch}", f"installed-{suite}-{arch}"):
+        _prune(name, keep=_KEPT)
     return tree
 
 
@@ -93,6 +88,17 @@ _INSTALL = """
 """
 
 
+def _installing(base: Path, house: Path, sources: Path) -> Callable[[Path], None]:
+    """Return what makes a tree from `base` by installing `sources`."""
+
+    def install(tree: Path) -> None:
+        subprocess.run(["cp", "-a", base, tree], check=True)
+        with boot(tree, keep=True, binds=[f"{sources}:/src:ro", f"{house}:/wheels:ro"]) as box:
+            box.sh(_INSTALL)
+
+    return install
+
+
 def _bootstrap(tree: Path, suite: str, arch: str, packages: str) -> None:
     options = [f"--aptopt={line}" for line in apt_settings()]
     spared = [f"--dpkgopt=path-exclude={place}" for place in _SPARED]
@@ -100,7 +106,7 @@ def _bootstrap(tree: Path, suite: str, arch: str, packages: str) -> None:
     done = subprocess.run([*command, *options, *spared, suite, tree], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise AssertionError(f"mmdebstrap {suite} {arch} failed:\n{done.stderr[-4000:]}")
-    (tree / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n", encoding="ascii")
+    (tree / "etc/hosts").write_text(_HOSTS, encoding="ascii")
     (tree / "etc/hostname").write_text("lab\n", encoding="ascii")
 
 
@@ -110,7 +116,7 @@ def _made(name: str, made_from: str, make: Callable[[Path], None]) -> Path:
     folder = CACHE / f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
     with locked(CACHE / f"{folder.name}.lock"):
         if not folder.exists():
-            half = CACHE / f"{folder.name}.half"
+            half = CACHE / f"{folder.name}{HALF}"
             shutil.rmtree(half, ignore_errors=True)
             make(half)
             half.rename(folder)
@@ -118,10 +124,10 @@ def _made(name: str, made_from: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _copied(target: Path) -> str:
-    """Copy all that an installation is made from, and return its hash."""
+def _copied(target: Path, names: Iterable[str]) -> str:
+    """Copy what of the sources is named, so that it stands still, and return its hash."""
     digest = hashlib.sha256()
-    for name in _INSTALLED_FROM:
+    for name in names:
         place = REPOSITORY / name
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if path.is_file() and "__pycache__" not in path.parts:
