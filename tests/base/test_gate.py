@@ -120,3 +120,15 @@ def test_a_pause_that_the_peer_asked_for_outlives_the_links_return() -> None:
     gate.fail(102.0, "no answer")
     gate.hasten(overrule=False)
     assert gate.admit(102.0)
+
+
+def test_other_figures_hold_from_the_next_failure_on() -> None:
+    """A gate that is closed opens when it would have opened; from then on it goes by the new ones."""
+    gate = _failed_gate(10.0)
+    gate.adopt(GateFigures(failures=1, pause=5.0, successes=1))
+    assert gate.wait(20.0) == 50.0
+    assert gate.admit(70.0)
+    gate.succeed()
+    assert gate.state is GateState.UP
+    gate.fail(80.0, "refused")
+    assert gate.wait(80.0) == 5.0

@@ -143,6 +143,25 @@ def test_json_is_one_event_per_line() -> None:
     assert event["key"] == "***"
 
 
+_LEVELS = """
+import structlog
+from edged.base.log import configure, set_level
+log = structlog.get_logger()
+configure(style="json", level="warning")
+log.info("before")
+set_level("info")
+log.info("after")
+set_level("error")
+log.info("at last")
+"""
+
+
+def test_the_level_can_change() -> None:
+    """Loggers that are there already go by the new level at once."""
+    run = subprocess.run([sys.executable, "-c", _LEVELS], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["event"] for line in run.stderr.splitlines()] == ["after"]
+
+
 def test_text_is_one_event_per_line_with_the_journals_priority() -> None:
     """A key=value line starts with syslog's priority when the journal listens."""
     (line,) = io.StringIO(_logged("text", {"JOURNAL_STREAM": "8:1"}))

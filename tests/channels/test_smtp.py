@@ -364,6 +364,25 @@ async def test_a_relay_that_keeps_failing_is_left_alone_until_the_link_is_back()
     assert sender.relays[0].state is GateState.UP
 
 
+async def test_other_relays_serve_from_the_next_mail_on(trust: Trust) -> None:
+    """A relay that stays keeps its rest, with its password as it is now; one that is gone is called no more."""
+    async with serve_mail(login=LOGIN, tls=trust.server()) as stays, serve_mail() as new:
+        old = settings(relay(stays, Security.STARTTLS, trust))
+        wrong = tuple(replace(endpoint, password="old") for endpoint in resolve(old))
+        sender = Mailer(old, wrong, FixedClock())
+        with pytest.raises(CredentialsError):
+            await sender.send(PLAIN, recipient="me@example.org")
+        chosen = settings(*old.relays, relay(new))
+        sender.adopt(chosen, resolve(chosen), GateFigures())
+        assert [state.state for state in sender.relays] == [GateState.DOWN, GateState.UP]
+        await sender.send(PLAIN, recipient="me@example.org")
+        assert len(await new.wait_for(1)) == 1
+        sender.adopt(old, resolve(old), GateFigures())
+        sender.hasten(corrected=True)
+        await sender.send(PLAIN, recipient="me@example.org")
+        assert (len(await stays.wait_for(1)), len(new.mails)) == (1, 1)
+
+
 async def test_without_relays_it_says_what_to_configure() -> None:
     """No relay at all is a matter of configuration, not of the line."""
     with pytest.raises(CredentialsError, match=r"add a .*mail\.relays"):

@@ -242,14 +242,50 @@ def test_a_late_stop_makes_the_cuts_that_were_due() -> None:
     assert closed == [300.0, 600.0, 700.0]
 
 
-class Scenes(RuleBasedStateMachine):
-    """Frames, silence, orders and stops in any order."""
+def test_other_settings_are_for_the_next_incident() -> None:
+    """One that is open merges and rolls as it began; the next one goes by the new settings, its evidence too."""
+    one = machine()
+    changed = DetectSettings(frames=9, evidence=6, merge=Duration(20.0), post_roll=Duration(1.0))
+    play(one, "###")
+    one.adopt(changed)
+    (closed,) = one.tick(110.0)
+    assert (closed.kind, closed.keep_until - closed.mono) == (EventKind.CLOSED, SETTINGS.post_roll)
+    (opened,) = play(one, "#####.#", start=120.0)
+    assert opened.kind is EventKind.OPENED
+    assert one.tick(140.0) == ()
+    (closed,) = one.tick(141.0)
+    assert closed.keep_until - closed.mono == 1.0
 
-    @initialize(evidence=st.integers(1, 5), merge=st.floats(1.0, 9.0), longest=st.floats(10.0, 30.0))
-    def begin(self, evidence: int, merge: float, longest: float) -> None:
+
+def test_other_settings_hold_from_a_cut_on() -> None:
+    """What goes on for hours is not kept by the old ones for ever."""
+    one = machine()
+    play(one, "###", start=100.0)
+    one.adopt(DetectSettings(longest=Duration(20.0)))
+    events = [event for second in range(2, 340) for event in one.feed(motion(100.0 + second))]
+    cuts = [event.mono for event in events if event.kind is EventKind.CLOSED]
+    assert cuts == [400.0, 420.0]
+
+
+SOME = st.builds(
+    lambda evidence, merge, longest, post: DetectSettings(
+        evidence=evidence, merge=Duration(merge), longest=Duration(longest), post_roll=Duration(post)
+    ),
+    st.integers(1, 5),
+    st.floats(1.0, 9.0),
+    st.floats(10.0, 30.0),
+    st.floats(0.0, 9.0),
+)
+
+
+class Scenes(RuleBasedStateMachine):
+    """Frames, silence, orders, stops and other settings in any order."""
+
+    @initialize(settings=SOME)
+    def begin(self, settings: DetectSettings) -> None:
         """Start a machine with any settings."""
-        self.settings = DetectSettings(evidence=evidence, merge=Duration(merge), longest=Duration(longest))
-        self.machine = machine(self.settings)
+        self.settings = self.asked = settings
+        self.machine = machine(settings)
         self.now = 1000.0
         self.events: list[Event] = []  # not looked at yet
         self.current: Event | None = None  # the opening of the open incident
@@ -284,6 +320,12 @@ class Scenes(RuleBasedStateMachine):
         self.holds()
         assert name == self.names[-1]
 
+    @rule(settings=SOME)
+    def adopt(self, settings: DetectSettings) -> None:
+        """A person changes the configuration."""
+        self.asked = settings
+        self.machine.adopt(settings)
+
     @rule()
     def stop(self) -> None:
         """Nobody watches any more, for a moment."""
@@ -311,6 +353,7 @@ class Scenes(RuleBasedStateMachine):
         assert self.current is None
         assert event.incident not in self.names
         self.names.append(event.incident)
+        self.settings = self.asked
         if event.continues is not None:
             assert self.closed is not None
             assert (event.continues, event.mono) == (self.closed.incident, self.closed.mono)

@@ -17,7 +17,7 @@ from edged.capture.decoder import luma_plane
 from edged.detect.incident import IncidentMachine
 from edged.detect.motion import MotionDetector
 from edged.detect.settings import DetectSettings
-from edged.model import Event, EventKind, Frame
+from edged.model import Event, EventKind, Frame, Motion
 from tests.detect.drawn import HEIGHT, WIDTH, Square, frames, moving, patch, view, watch
 
 if TYPE_CHECKING:
@@ -197,6 +197,24 @@ def test_a_mask_hides_and_a_zone_names() -> None:
     found = moving(watch(10.0, CROSSING, settings=DetectSettings(zones={"door": left})))
     assert {region.zone for motion in found for region in motion.regions} == {"door"}
     assert max(motion.mono for motion in found) < 7.8
+
+
+def test_other_zones_and_sizes_hold_from_the_next_frame_on() -> None:
+    """Nothing that was learned of the view is lost: no second of settling comes between."""
+    lower = ((0.0, 0.4), (1.0, 0.4), (1.0, 1.0), (0.0, 1.0))
+    left = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+    detector, found = MotionDetector(DetectSettings(masks={"street": lower})), list[Motion]()
+    for frame in frames(10.0, CROSSING):
+        if frame.mono >= 6.0:
+            detector.adopt(DetectSettings(zones={"door": left}))
+        if frame.mono >= 7.0:
+            detector.adopt(DetectSettings(smallest=Share(0.5)))
+        found.append(detector.feed(frame))
+    seen = moving(found)
+    assert {region.zone for motion in seen for region in motion.regions} == {"door"}
+    assert 6.0 <= seen[0].mono <= 6.3
+    assert seen[-1].mono < 7.0
+    assert not any(motion.unsettled for motion in found if motion.mono > 2.0)
 
 
 def test_a_view_that_changed_during_a_gap_is_learned_anew() -> None:

@@ -125,3 +125,23 @@ def test_listeners_hear_of_the_return_once(simulate: Simulate) -> None:
 
     simulate(scene)
     assert heard == [True, False, True]
+
+
+def test_a_line_becomes_metered_and_back_while_it_is_used(simulate: Simulate) -> None:
+    """A usable one at once, and nobody is told of a return; one that is down when it comes back."""
+
+    async def scene(clock: SimClock) -> list[LinkState]:
+        link, told = LinkWatch(_FIGURES, clock, metered=False), list[bool]()
+        link.subscribe(lambda: told.append(link.usable))
+        link.adopt(_FIGURES, metered=True)
+        states = [link.link.state]
+        link.saw(Exchange(outcome=Outcome.ANSWERED))
+        states.append(link.link.state)
+        link.adopt(_FIGURES, metered=False)
+        states.append(link.link.state)
+        assert told == [True]
+        link.adopt(ProbeSettings(failures=1), metered=True)
+        link.saw(Exchange(outcome=Outcome.SILENT))
+        return [*states, link.link.state]
+
+    assert simulate(scene) == [LinkState.DOWN, LinkState.METERED, LinkState.UP, LinkState.DOWN]

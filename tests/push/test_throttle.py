@@ -244,3 +244,25 @@ def test_an_alert_that_hangs_holds_nothing_back_for_long(simulate: Simulate) -> 
         assert waits == [pytest.approx(10.0), *([pytest.approx(0.0), pytest.approx(10.0)] * 2), pytest.approx(0.0)]
 
     simulate(scene)
+
+
+@pytest.mark.parametrize("before", [8_000.0, 0.0, None])
+def test_another_rate_holds_from_the_next_piece_on(simulate: Simulate, before: float | None) -> None:
+    """What waits under a slow rate, or a stop, goes by the new one within the second, and no second exceeds it."""
+
+    async def scene(clock: SimClock) -> None:
+        pacer, sent = Pacer(lambda: before), list[tuple[float, int]]()
+        job = asyncio.create_task(_send(pacer, 5, 100_000_000, sent)) if before is not None else None
+        await asyncio.sleep(30.0)
+        changed = clock.mono()
+        pacer.adopt(lambda: 100_000.0)
+        job = job or asyncio.create_task(_send(pacer, 5, 100_000_000, sent))
+        await asyncio.sleep(10.0)
+        after = [(time, size) for time, size in sent if time >= changed]
+        assert after[0][0] <= changed + 0.1
+        assert sum(size for _, size in after) == pytest.approx(1_000_000, rel=0.02)
+        assert worst_window(after) <= 115_000
+        job.cancel()
+        await asyncio.wait([job])
+
+    simulate(scene)

@@ -5,26 +5,33 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 
 from edged.app.board import WorldBoard
 from edged.app.enqueue import enqueue
 from edged.app.reload import Reloader
+from edged.base.errors import ConfigError
 from edged.base.systemd import Notifier
 from edged.model import LinkState, State
 from edged.settings import load_device
 from edged.supervise.http import StatusServer
-from tests.app.home import toml
+from edged.wire.keys import new_device_key
+from tests.app.home import tables, toml
+from tests.app.test_changes import SECTIONS
 from tests.mailbox import serve_mail
-from tests.scenes.stage import PERSON, check_proven, film, happen, running, settled, stage, until
+from tests.scenes.stage import DEVICE, PERSON, check_proven, film, happen, running, settled, stage, until
 from tests.scenes.test_seen_thrice import FILMED, camera
 from tests.scenes.test_ten_uploads import SCRIPTED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from edged.app.world import World
     from tests.scenes.stage import Stage
@@ -288,5 +295,78 @@ def test_a_line_that_costs(simulate: Simulate, tmp_path: Path) -> None:
             assert len(set(heard)) == 3
             await device.change()
             assert [*states, link.link.state] == [LinkState.METERED, LinkState.UP]
+
+    simulate(scene)
+
+
+def test_a_lost_camera_is_told_after_the_time_that_now_holds(simulate: Simulate, tmp_path: Path) -> None:
+    """A shorter time tells at once of a camera that is lost for longer already, and the people who are named now."""
+
+    async def scene(clock: SimClock) -> None:
+        watched = ("capture", "detect", "last resort")
+        async with (
+            stage(tmp_path, clock) as ends,
+            changing(ends, clock, watched, supervise={"camera_lost": "1h"}) as device,
+        ):
+            await asyncio.sleep(600.0)
+            assert ends.told() == []
+            await device.change(supervise={"camera_lost": "5min"}, alerts={"recipients": [LATER]})
+            await until(lambda: len(ends.told()) == 1, limit=10.0)
+            (told,) = ends.told()
+            assert (told.kind, told.mail.recipients) == ("system", (LATER,))
+            assert "Camera door is lost" in str(told.mail.message["Subject"])
+
+    simulate(scene)
+
+
+def test_a_corrected_key_is_used_at_once(simulate: Simulate, tmp_path: Path) -> None:
+    """The receiver has given the device another key: once its file holds it, a reload sends what was refused."""
+
+    async def scene(clock: SimClock) -> None:
+        async with stage(tmp_path, clock) as ends, changing(ends, clock, SCRIPTED) as device:
+            key = new_device_key()
+            await ends.receiver.world.registry.add_device(DEVICE, key, clock.wall(), replace=True)
+            await happen(device.world, "door")
+            await asyncio.sleep(120.0)
+            assert await ends.arrived() == []
+            (tmp_path / "key").write_text(key)
+            assert (await device.change())["taken"] == ("receiver.key",)
+            await settled(device.world, limit=20.0)
+            assert all(await check_proven(ends, device.world.outbox))
+
+    simulate(scene)
+
+
+BROKEN = st.sampled_from(
+    [{"push": {"rate": "fast"}}, {"alerts": {"cap_per_hour": -1}}, {"nonsense": {}}, {"cameras": {}}]
+)
+
+
+@hypothesis.settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(row=st.lists(st.one_of(SECTIONS, SECTIONS, BROKEN), min_size=1, max_size=5))
+def test_no_row_of_configurations_breaks_the_device(simulate: Simulate, row: list[dict[str, Any]]) -> None:
+    """Whatever is taken or refused, every task goes on without a restart, and the next incident is recorded whole."""
+
+    async def scene(clock: SimClock) -> None:
+        with TemporaryDirectory(prefix="edged-reload-") as folder:
+            file, base = Path(folder, "edged.toml"), tables(Path(folder, "state"))
+            file.write_text(toml(base))
+            config = load_device(file)
+            async with running(config, clock, without=SCRIPTED) as world:
+                http = StatusServer(WorldBoard(world), config.http, config.supervise)
+                reloader = Reloader(world, http, file, Notifier(None))
+                for sections in row:
+                    before = world.config
+                    file.write_text(toml({**base, **sections}))
+                    try:
+                        await reloader.reload()
+                    except ConfigError:
+                        assert world.config is before
+                    await asyncio.sleep(30.0)
+                await happen(world, "door")
+                await until(lambda: world.eyes["door"].recorder.incident is None)
+                (incident,) = await world.outbox.incidents()
+                assert sum(clip.seconds for clip in await world.outbox.clips_of(incident.id)) > 3.0
+                assert [(task.name, task.error) for task in world.supervisor.states() if task.restarts] == []
 
     simulate(scene)

@@ -74,6 +74,12 @@ def test_a_healthy_device_is_ok_in_every_part() -> None:
         ("power", view(firmware=Firmware(flags=0, temperature=50.0)), OK, ""),
         ("power", view(firmware=Firmware(flags=0x50005, temperature=50.0)), DEGRADED, "voltage is too low. Use the"),
         ("power", view(firmware=Firmware(flags=0x40000, temperature=None)), DEGRADED, "was throttled since the start"),
+        (
+            "configuration",
+            view(configuration="push.rate: is no rate"),
+            DEGRADED,
+            "would not start with it: push.rate: is no",
+        ),
         ("tasks", view(complaints=("the database does not take writes: EIO",)), FAILING, "EIO"),
         ("tasks", view(tasks=(task(status=Status.DEGRADED, error="OSError: x"),)), FAILING, "OSError: x"),
         ("tasks", view(tasks=(task(status=Status.DEGRADED, critical=False),)), DEGRADED, "again and again"),
