@@ -89,13 +89,15 @@ class Person:
         os.write(self._terminal, text.encode())
 
     async def interrupts(self) -> int:
-        """Press Ctrl-C and return the exit code."""
-        self.types("\x03")
-        return await self.ends()
+        """Press Ctrl-C and return the exit code; once more where it came just before Python began to wait for input."""
+        while True:
+            self.types("\x03")
+            with suppress(TimeoutError):
+                return await self.ends(limit=5.0)
 
-    async def ends(self) -> int:
+    async def ends(self, limit: float = _LIMIT) -> int:
         """Wait for the end and return the exit code."""
-        async with asyncio.timeout(_LIMIT):
+        async with asyncio.timeout(limit):
             while self._terminal >= 0:
                 self._fresh.clear()
                 await self._fresh.wait()

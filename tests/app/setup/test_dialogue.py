@@ -157,3 +157,136 @@ async def test_from_nothing_to_a_whole_configuration(tmp_path: Path, clip: Path,
     assert painted.count("\N{UPPER HALF BLOCK}") > 200  # a picture of each camera
     assert stat.S_IMODE((tmp_path / "pictures").stat().st_mode) == 0o700
     assert all(picture.read_bytes().startswith(b"\xff\xd8") for picture in (tmp_path / "pictures").iterdir())
+
+
+# ------------------------------------------------------------------------------------- what is there already
+
+OLD = """\
+# the harbour's box, do not touch the name
+[device]
+name = "harbour"   # as on the door
+state = "{state}"
+
+[cameras.door]  # the back one
+source = "synthetic"
+
+[alerts]
+recipients = ["anna@example.org"]
+[mail]
+sender = "alerts@example.org"
+[[mail.relays]]
+host = "127.0.0.1"
+port = {port}
+security = "opportunistic"   # inside the house
+"""
+
+
+def written(folder: Path, port: int = 25) -> tuple[Path, str]:
+    """Write a configuration as a person did."""
+    path = folder / "edged.toml"
+    text = OLD.format(state=folder / "state", port=port)
+    path.write_text(text)
+    path.chmod(0o600)
+    return path, text
+
+
+async def test_a_file_that_is_there_is_changed_in_place(tmp_path: Path, clip: Path) -> None:
+    """A camera is added and another person told; every other line stays, and the former file is kept."""
+    async with serve_mail() as mailbox:
+        path, text = written(tmp_path, mailbox.port)
+        async with sitting("--config", str(path), "--pictures", str(tmp_path / "p")) as person:
+            await person.sees("configured: door (synthetic)")
+            await person.passes_strangers(until=MORE)
+            await person.answers(MORE, str(tmp_path / "nothing.mp4"))
+            await person.answers(f"there is no {tmp_path}/nothing.mp4", str(clip))
+            await person.answers("smaller stream")
+            await person.answers("Use this camera?")
+            await person.answers("Its name, for mails and pages", "film")
+            await person.answers(MORE)
+            await person.answers("Mail goes through 127.0.0.1 to anna@example.org. Change it? [y/N]", "y")
+            await person.answers("To [anna@example.org]", "ben@example.org")
+            for _ in range(4):
+                await person.answers("]:")
+            await person.sees("sent to ben@example.org")
+            await person.answers("Address of the receiver", "-")
+            await person.answers(f"Write {path}?")
+            await person.sees(f"the former one is {path}.bak")
+            assert await person.ends() == 0
+    assert path.with_name("edged.toml.bak").read_text() == text
+    assert path.read_text() == text.replace("anna@", "ben@").replace(
+        'source = "synthetic"\n', f'source = "synthetic"\n\n[cameras.film]\nsource = "stream"\nurl = "{clip}"\n'
+    )
+    assert [mail.recipients for mail in mailbox.mails] == [("ben@example.org",)]
+
+
+async def test_nothing_new_changes_nothing(tmp_path: Path) -> None:
+    """Enter all the way leaves the file as it is."""
+    path, text = written(tmp_path)
+    async with sitting("--config", str(path)) as person:
+        await person.passes_strangers(until=MORE)
+        for question in (MORE, "Change it? [y/N]", "Address of the receiver"):
+            await person.answers(question)
+        await person.sees("nothing is to be changed")
+        assert await person.ends() == 0
+    assert (path.read_text(), [each.name for each in tmp_path.iterdir()]) == (text, ["edged.toml"])
+
+
+INTERRUPTED: tuple[tuple[str, Script], ...] = (
+    ("looking for cameras", ()),
+    (MORE, ()),
+    ("taking a picture", ((MORE, "CLIP"), ("smaller stream", ""))),
+    ("To [anna@example.org]", ((MORE, ""), ("Change it?", "y"))),
+    ("The key that", ((MORE, ""), ("Change it?", ""), ("Address of", "http://127.0.0.1:9"), ("name there", ""))),
+    ("Correct it?", ((MORE, ""), ("Change it?", ""), ("Address of", "http://127.0.0.1:9"), ("name", ""), ("key", "k"))),
+)
+
+
+@pytest.mark.parametrize(("at", "before"), INTERRUPTED, ids=[at for at, _ in INTERRUPTED])
+async def test_ctrl_c_leaves_everything_as_it_was(tmp_path: Path, clip: Path, at: str, before: Script) -> None:
+    """Whatever was answered: nothing is written, no file is left, and the code is a shell's for an interrupt."""
+    path, text = written(tmp_path)
+    (tmp_path / "tmp").mkdir()
+    async with sitting("--config", str(path), environment={"TMPDIR": str(tmp_path / "tmp")}) as person:
+        if before:
+            await person.passes_strangers(until=MORE)
+        await person.follows(tuple((q, str(clip) if a == "CLIP" else a) for q, a in before))
+        if at == MORE:
+            await person.passes_strangers(until=MORE)
+        await person.sees(at)
+        assert await person.interrupts() == 130
+    assert path.read_text() == text
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["edged.toml", "tmp"]
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+async def test_an_end_of_the_input_is_no_answer(tmp_path: Path) -> None:
+    """Ctrl-D, or a terminal that goes away, changes nothing and is told."""
+    path, text = written(tmp_path)
+    async with sitting("--config", str(path)) as person:
+        await person.passes_strangers(until=MORE)
+        await person.sees(MORE)
+        person.types("\x04")
+        await person.sees("the input ended before all was answered; nothing was changed")
+        assert await person.ends() == 2
+    assert path.read_text() == text
+
+
+async def test_a_broken_file_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    """What stands in it can't be kept, so a person has to look first."""
+    path = tmp_path / "edged.toml"
+    path.write_text("[device]\nnmae = 'a'\n")
+    async with sitting("--config", str(path)) as person:
+        await person.sees("device.nmae: is not a setting of edged; did you mean 'name'?")
+        assert await person.ends() == 2
+
+
+async def test_without_a_camera_nothing_is_written(tmp_path: Path) -> None:
+    """There is no valid configuration without one."""
+    path = tmp_path / "edged.toml"
+    async with sitting("--config", str(path)) as person:
+        await person.answers("Its name")
+        await person.passes_strangers(until=MORE)
+        await person.answers(MORE)
+        await person.sees("without a camera there is nothing to watch; nothing was written")
+        assert await person.ends() == 2
+    assert list(tmp_path.iterdir()) == []
