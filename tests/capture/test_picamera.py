@@ -4,7 +4,7 @@ import queue
 from itertools import count, islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -28,6 +28,17 @@ class FakeEncoder:
     def __init__(self, *, bitrate: int, repeat: bool, iperiod: int, framerate: float) -> None:
         self.bitrate, self.repeat, self.iperiod, self.framerate = bitrate, repeat, iperiod, framerate
         self.firsttimestamp: int | None = None
+        self.threads = 0
+        self.keys_asked = 0
+        self._stream: Any = None
+
+    def _start(self) -> None:
+        """Make the encoder itself, as picamera2 does when it is started."""
+        self._stream = object()
+
+    def force_key_frame(self) -> None:
+        """Make the next picture a key frame."""
+        self.keys_asked += 1
 
 
 class _HardwareEncoder(FakeEncoder):
@@ -38,23 +49,50 @@ class _LibavEncoder(FakeEncoder):
     """The Pi 5's."""
 
 
+class FakeManager:
+    """picamera2's manager of libcamera's manager."""
+
+    def __init__(self) -> None:
+        self.resets = 0
+
+    def reset(self) -> None:
+        """Look for cameras anew."""
+        self.resets += 1
+
+
+class FakeMapped:
+    """picamera2's view of a request's buffer."""
+
+    def __init__(self, request: Any, stream: str, *, write: bool) -> None:
+        assert (stream, write) == ("lores", False)
+        self.array: Any = request.buffer
+
+    def __enter__(self) -> Self:
+        """Map it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Unmap it: from here on the sensor writes there again."""
+        self.array.fill(0)
+
+
 class PiClass:
     """The class Picamera2: one sensor is connected, and calling it opens that."""
 
     def __init__(self, pi: FakePi) -> None:
         self._pi = pi
+        self._cm = pi.manager
 
     def __call__(self, camera_num: int = 0, *, tuning: str | None = None) -> FakePi:
         """Open the sensor."""
-        if self._pi.busy:
-            raise RuntimeError("Failed to acquire camera: Device or resource busy")
         assert camera_num == 0
+        assert not self._pi.held
         self._pi.tuning = tuning
         return self._pi
 
     def global_camera_info(self) -> list[dict[str, Any]]:
         """List the sensors."""
-        return [{"Num": 0}]
+        return [{"Num": 0, "Id": "/base/i2c/imx219@10"}]
 
 
 class FakePi:
@@ -68,6 +106,10 @@ class FakePi:
         self.requests: queue.Queue[int] = queue.Queue()
         self.released = 0
         self.busy = False
+        self.held = False
+        self.manager = FakeManager()
+        self.mirrors = True  # whether the sensor can
+        self.buffers: list[Any] = []
         self.tuning: str | None = None
         self.camera_controls = dict.fromkeys(
             ["FrameDurationLimits", "ExposureTime", "AnalogueGain", "AwbMode"], (0, 1, 0)
@@ -76,8 +118,12 @@ class FakePi:
     def load(self, name: str) -> Any:
         """Stand in for import_module."""
         return {
-            "libcamera": SimpleNamespace(Transform=lambda *, hflip, vflip: (hflip, vflip)),
-            "picamera2": SimpleNamespace(Picamera2=PiClass(self)),
+            "libcamera": SimpleNamespace(
+                Transform=lambda *, hflip, vflip: SimpleNamespace(hflip=hflip, vflip=vflip),
+                ColorSpace=SimpleNamespace(Rec709=lambda: "709", Smpte170m=lambda: "601"),
+                CameraManager=SimpleNamespace(singleton=lambda: SimpleNamespace(get=self._sensor)),
+            ),
+            "picamera2": SimpleNamespace(Picamera2=PiClass(self), MappedArray=FakeMapped),
             "picamera2.encoders": SimpleNamespace(H264Encoder=_HardwareEncoder, LibavH264Encoder=_LibavEncoder),
             "picamera2.outputs": SimpleNamespace(Output=object),
         }[name]
@@ -94,8 +140,10 @@ class FakePi:
         return config
 
     def configure(self, config: dict[str, Any]) -> None:
-        """Take the configuration."""
+        """Take the configuration, as far as the sensor can do it."""
         self.config = config
+        if not self.mirrors:
+            config["transform"] = SimpleNamespace(hflip=False, vflip=False)
 
     def camera_configuration(self) -> dict[str, Any]:
         """Return the configuration."""
@@ -109,6 +157,7 @@ class FakePi:
         """Start the encoder."""
         assert name == "main"
         self.encoder, self.output = encoder, output
+        encoder._start()
         self.calls.append("start_encoder")
 
     def capture_request(self, wait: float) -> Any:
@@ -119,10 +168,11 @@ class FakePi:
             raise TimeoutError from None
         luma = np.full((270, STRIDE), 90, np.uint8)
         luma[:, 320:] = 255  # what lies between the lines
+        self.buffers.append(luma)
         return SimpleNamespace(
             get_metadata=lambda: {"SensorTimestamp": (BOOT + at) * 1000 + 321, "Lux": 88.0, "ExposureTime": 20_000},
             config=self.config,
-            make_array=lambda _: luma,
+            buffer=luma,
             release=self._release,
         )
 
@@ -140,6 +190,19 @@ class FakePi:
 
     def _release(self) -> None:
         self.released += 1
+
+    def _sensor(self, name: str) -> Any:
+        """Return libcamera's own camera."""
+        assert name == "/base/i2c/imx219@10"
+        return SimpleNamespace(acquire=self._acquire, release=self._let_go)
+
+    def _acquire(self) -> None:
+        if self.busy:
+            raise RuntimeError("Failed to acquire camera: Device or resource busy")
+        self.held = True
+
+    def _let_go(self) -> None:
+        self.held = False
 
 
 def camera(pi: FakePi, settings: CameraSettings | None = None) -> PiCamera:
@@ -166,6 +229,7 @@ def test_packets_and_frames_of_a_picture_have_the_same_stamp() -> None:
     assert {packet.stream.epoch for packet in packets} == {1}
     assert (info.codec, info.extradata, info.width, info.height) == ("h264", SETS, 1280, 720)
     assert {(frame.luma.shape, int(frame.luma.max())) for frame in frames} == {((180, 320), 90)}
+    assert not any(np.shares_memory(frame.luma, buffer) for frame in frames for buffer in pi.buffers)
     assert pi.released == 4
 
 
@@ -178,7 +242,9 @@ def test_the_camera_is_asked_for_what_the_settings_say() -> None:
     assert pi.config["main"] == {"size": (1920, 1080), "format": "YUV420"}
     assert pi.config["lores"] == {"size": (320, 180), "format": "YUV420"}
     assert pi.config["controls"] == {"FrameDurationLimits": (50_000, 50_000)}
-    assert pi.config["transform"] == (False, False)
+    assert pi.config["raw"] is None
+    assert pi.config["colour_space"] == "709"
+    assert vars(pi.config["transform"]) == {"hflip": False, "vflip": False}
     assert pi.tuning is None
     assert (pi.encoder.bitrate, pi.encoder.iperiod, pi.encoder.framerate, pi.encoder.repeat) == (
         4_000_000,
@@ -188,12 +254,69 @@ def test_the_camera_is_asked_for_what_the_settings_say() -> None:
     )
 
 
-def test_a_hardware_encoder_is_used_where_there_is_one(tmp_path: Path) -> None:
-    """The device of the Pi 4's encoder decides."""
+@pytest.mark.parametrize(
+    ("size", "rate", "kind", "threads"),
+    [
+        ("1280x720", 15.0, _HardwareEncoder, 1),
+        ("1920x1080", 30.0, _HardwareEncoder, 1),
+        ("2304x1296", 10.0, _LibavEncoder, 1),
+        ("2304x1296", 30.0, _LibavEncoder, 2),
+    ],
+)
+def test_a_hardware_encoder_is_used_where_there_is_one(
+    tmp_path: Path, size: str, rate: float, kind: type[FakeEncoder], threads: int
+) -> None:
+    """The device of the Pi 4's encoder decides, and the size that it takes; libav's gets a core per 1080p at 30."""
     pi = FakePi()
-    settings = CameraSettings(source="picamera")
+    settings = CameraSettings(source="picamera", size=size, rate=rate)
     PiCamera("cam", settings, clock=StepClock(), epochs=count(1), load=pi.load, hardware=tmp_path).open()
-    assert isinstance(pi.encoder, _HardwareEncoder)
+    assert isinstance(pi.encoder, kind)
+    assert pi.encoder.threads == threads
+
+
+def test_a_small_picture_has_the_colours_of_standard_definition() -> None:
+    """Players take them for such below 720 lines, and the stream does not say."""
+    pi = FakePi()
+    camera(pi, CameraSettings(source="picamera", size="1280x704")).open()
+    assert pi.config["colour_space"] == "601"
+
+
+def test_a_key_frame_is_asked_for_when_pictures_come_slowly(tmp_path: Path) -> None:
+    """Encoders count them in pictures: at two a second in the dark they would be many seconds apart."""
+    pi = FakePi()
+    settings = CameraSettings(source="picamera", rate=10.0)
+    PiCamera("cam", settings, clock=StepClock(), epochs=count(1), load=pi.load, hardware=tmp_path).open()
+    asked = []
+    for number, key in enumerate([True, *[False] * 11, True, False]):
+        pi.shoot(number, key=key)
+        asked.append(pi.encoder.keys_asked)
+    assert asked == [0] * 10 + [1, 2, 2, 2]
+
+
+def test_a_frame_waits_for_the_packet_of_its_picture() -> None:
+    """A hardware encoder is some pictures behind the sensor; whoever reads gets the packet first all the same."""
+    pi = FakePi()
+    mine = camera(pi)
+    mine.open()
+    for number in range(6):
+        pi.shoot(number, key=not number)
+    pi.requests.get()
+    pi.requests.get()
+    taken = list(islice(mine.read(), 7))
+    kinds = [(type(item).__name__, item.pts // 100_000) for item in taken if isinstance(item, (Packet, Frame))]
+    packets = [("Packet", number) for number in range(5)]
+    assert kinds == [*packets[:3], ("Frame", 2), packets[3], ("Frame", 3), packets[4]]
+
+
+def test_pictures_that_were_not_read_in_time_are_told() -> None:
+    """What comes after a missing picture could not be shown, so the camera is opened anew and the gap entered."""
+    pi = FakePi()
+    mine = camera(pi)
+    mine.open()
+    for number in range(101):
+        pi.shoot(number, key=not number)
+    with pytest.raises(CameraError, match="not read in time; the machine is overloaded"):
+        next(mine.read())
 
 
 def test_the_sensor_is_asked_for_what_its_section_says(tmp_path: Path) -> None:
@@ -210,7 +333,7 @@ def test_the_sensor_is_asked_for_what_its_section_says(tmp_path: Path) -> None:
         "AnalogueGain": 2.0,
         "AwbMode": 5,
     }
-    assert pi.config["transform"] == (False, True)
+    assert vars(pi.config["transform"]) == {"hflip": False, "vflip": True}
     assert pi.tuning == str(tmp_path / "noir.json")
 
 
@@ -230,11 +353,19 @@ def test_what_the_sensor_lacks_is_refused(asked: PiSettings, word: str) -> None:
     mine.close()
 
 
+def test_a_sensor_that_does_not_turn_its_picture_is_refused() -> None:
+    """Libcamera would leave it as it is without a word."""
+    pi = FakePi()
+    pi.mirrors = False
+    with pytest.raises(CameraError, match=r"can't be mirrored or turned like this; see \[cameras.cam.pi\]"):
+        camera(pi, CameraSettings(source="picamera", pi=PiSettings(rotation=180))).open()
+
+
 def test_a_camera_in_use_is_told_as_such() -> None:
     """What libcamera says of another program's camera is passed on."""
     pi = FakePi()
     pi.busy = True
-    with pytest.raises(CameraError, match="can't be started: Failed to acquire camera: Device or resource busy"):
+    with pytest.raises(CameraError, match="Device or resource busy; another program uses it, which must be stopped"):
         camera(pi).open()
 
 
@@ -270,8 +401,10 @@ def test_a_silent_camera_is_told_and_closed_in_the_order_that_does_not_hang() ->
 
 def test_a_camera_that_is_not_there_is_told_by_its_number() -> None:
     """The message says which sensor is missing and how to list them."""
+    pi = FakePi()
     with pytest.raises(CameraError, match="no Pi camera 3; see: rpicam-hello"):
-        camera(FakePi(), CameraSettings(source="picamera", url="3")).open()
+        camera(pi, CameraSettings(source="picamera", url="3")).open()
+    assert pi.manager.resets == 1
 
 
 def test_without_picamera2_the_message_says_how_to_install_it() -> None:
@@ -280,3 +413,24 @@ def test_without_picamera2_the_message_says_how_to_install_it() -> None:
     with pytest.raises(CameraError, match="apt install python3-picamera2"):
         mine.open()
     mine.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (
+            ValueError("numpy.dtype size changed, may indicate binary incompatibility"),
+            "can't be loaded; .* size changed",
+        ),
+        (ImportError("numpy.core.multiarray failed to import", name="pidng"), "can't be loaded; .* failed to import"),
+    ],
+)
+def test_a_picamera2_that_does_not_fit_is_told(error: Exception, word: str) -> None:
+    """Debian's packages were compiled for Debian's numpy; beside another they refuse to load, each in its way."""
+
+    def load(_: str) -> Any:
+        raise error
+
+    mine = PiCamera("cam", CameraSettings(source="picamera"), clock=StepClock(), epochs=count(1), load=load)
+    with pytest.raises(CameraError, match=word):
+        mine.open()

@@ -25,19 +25,37 @@ class VirtualPi:
     folder: Path
     environment: dict[str, str]
 
-    def stall(self, camera: str) -> None:
-        """Have a camera hang."""
-        (self.folder / f"stall-{camera}").touch()
+    def order(self, what: str, camera: str) -> Path:
+        """Have a camera do something until it is let: stall, be stuck, be unplugged or dark; note stamps or tuning."""
+        path = self.folder / f"{what}-{camera}"
+        path.touch()
+        return path
 
-    def resume(self, camera: str) -> None:
-        """Have it go on."""
-        (self.folder / f"stall-{camera}").unlink()
+    def let(self, what: str, camera: str) -> None:
+        """Have it no longer do that."""
+        (self.folder / f"{what}-{camera}").unlink()
 
-    def picture(self, camera: str, number: int) -> np.ndarray:
-        """Return a picture's luma, uint8, as high and wide as the sensor's."""
+    def connect(self, *names: str) -> None:
+        """Have libcamera find these cameras the next time it looks."""
+        cameras = {name: _camera(self.folder / name, name) for name in names}
+        (self.folder / "cameras.yaml").write_text(f"%YAML 1.1\n---\n{json.dumps(cameras)}\n")  # YAML can read JSON
+
+    def luma(self, camera: str, number: int) -> np.ndarray:
+        """Return a picture's luma as it is in the stream, uint8, as high and wide as the sensor's."""
         image = cv2.imread(str(self.folder / camera / f"{number}.jpg"), cv2.IMREAD_GRAYSCALE)
         assert image is not None
         return image
+
+    def number(self, camera: str, luma: np.ndarray) -> int:
+        """Return which of the camera's pictures this is, by its luma of any size."""
+        far = [np.abs(_small(self.luma(camera, number)) - _small(luma)).mean() for number in range(PICTURES)]
+        return int(np.argmin(far))
+
+    def picture(self, camera: str, number: int) -> np.ndarray:
+        """Return a picture, BGR, uint8, as high and wide as the sensor's: as it would look on a screen."""
+        image = cv2.imread(str(self.folder / camera / f"{number}.jpg"))
+        assert image is not None
+        return _seen(image)
 
 
 @pytest.fixture(scope="session")
@@ -55,34 +73,49 @@ def virtual_pi(libcamera: str, tmp_path: Path) -> VirtualPi:
     """Set two virtual cameras up."""
     for seed, camera in enumerate(("front", "back")):
         _draw(tmp_path / camera, seed)
-    rates = [{"width": _SIZE[0], "height": _SIZE[1], "frame_rates": [30]}]
-    cameras = {
-        camera: {
-            "supported_formats": rates,
-            "frames": {"path": f"{tmp_path / camera}/"},
-            "location": location,
-            "model": f"virtual_{camera}",
-        }
-        for camera, location in (("front", "CameraLocationFront"), ("back", "CameraLocationBack"))
-    }
-    (tmp_path / "cameras.yaml").write_text(f"%YAML 1.1\n---\n{json.dumps(cameras)}\n")  # YAML can read JSON
     environment = {
         **os.environ,
         "PYTHONPATH": f"{ROOT}:{libcamera}",
         "LIBCAMERA_VIRTUAL_CONFIG": str(tmp_path / "cameras.yaml"),
-        "LIBCAMERA_VIRTUAL_STALL": str(tmp_path / "stall"),
+        "LIBCAMERA_VIRTUAL_ORDERS": str(tmp_path),
         "LIBCAMERA_LOG_LEVELS": "*:ERROR",
     }
-    return VirtualPi(folder=tmp_path, environment=environment)
+    pi = VirtualPi(folder=tmp_path, environment=environment)
+    pi.connect("front", "back")
+    return pi
+
+
+def _camera(pictures: Path, name: str) -> dict[str, object]:
+    return {
+        "supported_formats": [{"width": _SIZE[0], "height": _SIZE[1], "frame_rates": [30]}],
+        "frames": {"path": f"{pictures}/"},
+        "location": "CameraLocationFront" if name == "front" else "CameraLocationBack",
+        "model": f"virtual_{name}",
+    }
 
 
 def _draw(folder: Path, seed: int) -> None:
-    """Draw a round of pictures: a block that crosses a soft background, at another place in each."""
+    """Draw a round of pictures: a block that crosses a soft, coloured background, at another place in each."""
     folder.mkdir()
-    grey = np.random.default_rng(seed).integers(60, 180, (18, 32), dtype=np.uint8)
-    background = cv2.cvtColor(cv2.resize(grey, _SIZE, interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2BGR)
+    tones = np.random.default_rng(seed).integers(60, 180, (18, 32, 3), dtype=np.uint8)
+    background = cv2.resize(tones, _SIZE, interpolation=cv2.INTER_CUBIC)
     for number in range(PICTURES):
         image = background.copy()
         left = number * _SIZE[0] // PICTURES
         cv2.rectangle(image, (left, 260), (left + 100, 460), (20, 20, 20) if number % 2 else (235, 235, 235), -1)
         cv2.imwrite(str(folder / f"{number}.jpg"), image)
+
+
+def _seen(image: np.ndarray) -> np.ndarray:
+    """Return how a picture looks whose numbers the virtual camera gives out as a camera of 720 lines does.
+
+    In a JPEG Y, U and V are by BT.601 and full range (JFIF); the stream's are taken for BT.709's in limited range.
+    """
+    y, v, u = (plane.astype(float) for plane in cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb)))
+    y, u, v = (y - 16) * 255 / 219, (u - 128) * 255 / 224, (v - 128) * 255 / 224
+    planes = (y + 1.8556 * u, y - 0.1873 * u - 0.4681 * v, y + 1.5748 * v)  # ITU-R BT.709, item 3
+    return np.asarray(cv2.merge(planes).clip(0, 255).round(), dtype=np.uint8)
+
+
+def _small(luma: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.resize(luma, (64, 36), interpolation=cv2.INTER_AREA), dtype=np.int16)
