@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edged.outbox.nouns import Dossier
 
 _FRESH = 3.0  # seconds: an older key frame shows less than the detector's newest picture
+_FRESH_STILL = 10.0  # seconds: a camera whose newest picture is older gives none now
 _WIDTH = 640  # pixels: a status page's camera
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 80)
 
@@ -198,6 +199,11 @@ class WorldBoard:
         if coloured is not None or eye.capture.picture is None:
             return coloured
         return await asyncio.to_thread(_jpeg, eye.capture.picture)
+
+    async def still(self, camera: str) -> bytes | None:
+        """Return the camera's newest picture as a colour JPEG in the size of its recordings, or None."""
+        eye = self._world.eyes.get(camera)
+        return None if eye is None else await eye.recorder.still(newer_than=self._world.clock.mono() - _FRESH_STILL)
 
 
 def _jpeg(frame: Frame) -> bytes:

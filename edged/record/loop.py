@@ -44,6 +44,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _PERIOD = 0.2  # seconds between two visits to the ring while recording: few hops between threads, little delay
+_DECODED = 150  # packets at most for one still: a second or two on a Pi
 _IDLE = 1.0  # seconds between two steps while nothing is recorded
 
 
@@ -120,9 +121,21 @@ class Recorder:
 
     async def picture(self, *, newer_than: float, width: int) -> bytes | None:
         """Return the newest key frame as a colour JPEG, None when it is not `newer_than` (mono) or can't be decoded."""
-        packets = self._ring.picture(self._clock.mono())[:1]
-        if not packets or packets[0].mono < newer_than:
+        return await self._jpeg(self._ring.picture(self._clock.mono())[:1], newer_than, width)
+
+    async def still(self, *, newer_than: float) -> bytes | None:
+        """Return the newest picture as a colour JPEG in the stream's own size, None as for `picture`.
+
+        Of a stream with rare key frames it is the newest of these: all since then would have to be decoded.
+        """
+        packets = self._ring.picture(self._clock.mono())
+        rare = len(packets) > _DECODED
+        return await self._jpeg(packets[:1] if rare else packets, newer_than, None)
+
+    async def _jpeg(self, packets: tuple[Packet, ...], newer_than: float, width: int | None) -> bytes | None:
+        if not packets or packets[-1].mono < newer_than:
             return None
+        width = width or packets[-1].stream.width
         try:
             picture = await asyncio.to_thread(still, packets, width=width, quality=self._settings.snapshot_quality)
         except NoPictureError:

@@ -159,3 +159,7 @@ class Board(Protocol):
     async def picture(self, camera: str) -> bytes | None:
         """Return the camera's newest picture as a small JPEG, or None."""
         ...
+
+    async def still(self, camera: str) -> bytes | None:
+        """Return the camera's newest picture as a JPEG in full size and colour, None while it gives no pictures."""
+        ...

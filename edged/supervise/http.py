@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _MEDIA = {"clip": ("mp4", "video/mp4"), "snapshot": ("jpg", "image/jpeg")}
+_STILL_EVERY = 1.0  # seconds: a still costs some tenths of a second of a Pi
 _STOP_WAIT = 2.0  # seconds for answers under way
 
 
@@ -102,7 +104,8 @@ class _Routes:
         self._page = page
         self._streams = Streams(version)
         self._shared = Shared(self._status_parts)
-        self._pictures = _Pictures(self._board, settings.picture_every * 0.8)
+        self._pictures = _Pictures(self._board, self._board.picture, settings.picture_every * 0.8)
+        self._stills = _Pictures(self._board, self._board.still, _STILL_EVERY)
 
     def add_to(self, app: web.Application) -> None:
         app.router.add_get("/", self.status)
@@ -110,7 +113,8 @@ class _Routes:
         app.router.add_get("/events", self.events)
         app.router.add_get("/health", self.health)
         app.router.add_get("/metrics", self.metrics)
-        app.router.add_get("/pictures/{camera}.jpg", self.picture)
+        app.router.add_get("/pictures/{camera}.jpg", partial(self.picture, self._pictures))
+        app.router.add_get("/stills/{camera}.jpg", partial(self.picture, self._stills))
         app.router.add_get("/media/{kind}/{name}", self.media)
         app.on_shutdown.append(self._hang_up)
 
@@ -159,10 +163,10 @@ class _Routes:
         text = await asyncio.to_thread(metrics.exposition, seen.view, seen.queue, seen.report)
         return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE, "Cache-Control": "no-store"})
 
-    async def picture(self, request: web.Request) -> web.Response:
-        jpeg = await self._pictures.get(request.match_info["camera"])
+    async def picture(self, pictures: _Pictures, request: web.Request) -> web.Response:
+        jpeg = await pictures.get(request.match_info["camera"])
         if jpeg is None:
-            raise web.HTTPNotFound(text="this camera has given no picture yet")
+            raise web.HTTPNotFound(text="there is no such camera, or it gives no picture now")
         return web.Response(body=jpeg, content_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     async def media(self, request: web.Request) -> web.StreamResponse:
@@ -178,8 +182,9 @@ class _Routes:
 class _Pictures:
     """Remembers each camera's picture for a moment, so that ten people who look cost no more than one."""
 
-    def __init__(self, board: Board, age: float) -> None:
+    def __init__(self, board: Board, take: Callable[[str], Awaitable[bytes | None]], age: float) -> None:
         self._board = board
+        self._take = take
         self._age = age
         self._kept: dict[str, tuple[float, bytes | None]] = {}
         self._lock = asyncio.Lock()
@@ -191,7 +196,7 @@ class _Pictures:
             now = asyncio.get_running_loop().time()
             at, jpeg = self._kept.get(camera, (0.0, None))
             if jpeg is None or now - at >= self._age:
-                jpeg = await self._board.picture(camera)
+                jpeg = await self._take(camera)
                 self._kept[camera] = (now, jpeg)
             return jpeg
 

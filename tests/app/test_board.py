@@ -114,6 +114,16 @@ async def test_the_live_picture(pages: Pages) -> None:
     await pages.get("/pictures/gate.jpg", status=404)
 
 
+async def test_a_still_on_demand(pages: Pages) -> None:
+    """It is in the size of the recording; a camera that is not there has none."""
+    await until(lambda: pages.world.eyes["door"].capture.picture is not None)
+    with av.open(io.BytesIO(await pages.get("/stills/door.jpg")), "r") as container:
+        (still,) = container.decode(video=0)
+    recorded = pages.world.config.cameras["door"].size
+    assert f"{still.width}x{still.height}" == recorded
+    await pages.get("/stills/gate.jpg", status=404)
+
+
 async def test_what_a_person_did_is_shown(pages: Pages) -> None:
     """Disarmed and drained, the page says so and the open incident is gone."""
     world = pages.world

@@ -204,6 +204,7 @@ class MemoryBoard:
         self.loss_rows: list[Loss] = []
         self.files: dict[tuple[str, str], Path] = {}
         self.pictures: dict[str, bytes] = {}
+        self.stills: dict[str, bytes] = {}
         self.asked = 0  # pictures that were made
         self.looked = 0  # times that the incidents were asked for
 
@@ -244,6 +245,10 @@ class MemoryBoard:
         """Return the camera's picture."""
         self.asked += 1
         return self.pictures.get(camera)
+
+    async def still(self, camera: str) -> bytes | None:
+        """Return the same, in full."""
+        return self.stills.get(camera)
 
 
 def write_clip(path: Path, seconds: float, colour: tuple[int, int, int], *, rate: int = 10) -> None:

@@ -265,6 +265,7 @@ async def test_a_clip_can_be_sought_in(
         "/media/document/cc.mp4",
         "/media/clip/..%2F..%2Fetc%2Fpasswd.mp4",
         "/pictures/none.jpg",
+        "/stills/none.jpg",
         "/events?incident=none",
         "/favicon.ico",
     ],
