@@ -264,7 +264,7 @@ def _drain(options: argparse.Namespace) -> int:
 
 
 def _ensure(options: argparse.Namespace) -> int:
-    from edged.app.ensure import Progress, ensure, lines, tell
+    from edged.app.ensure import Progress, ensure, lines, report
     from edged.base.log import configure
     from edged.settings import load_device
 
@@ -275,7 +275,7 @@ def _ensure(options: argparse.Namespace) -> int:
     result = asyncio.run(ensure(config, wait=options.wait, progress=progress.show))
     progress.end()
     if options.log:
-        tell(result)
+        report(result)
     else:
         print(json.dumps(result, indent=2) if options.json else "\n".join(lines(result)))
     return 0 if result["safe"] else 1

@@ -91,7 +91,7 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"everything is safe: {figures}" if result["safe"] else f"not everything is safe; what is: {figures}"
 
 
-def tell(result: dict[str, Any]) -> None:
+def report(result: dict[str, Any]) -> None:
     """Tell a standing as events of the log: what comes by itself in one, what needs a person once for each reason."""
     if result["safe"]:
         log.info("everything is safe", files=result["proven_files"], bytes=result["proven_bytes"])
