@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -75,19 +76,21 @@ def write(made: Draft) -> Path | None:
     kept = made.path.with_name(f"{made.path.name}.bak") if made.path.exists() else None
     waiting: list[tuple[Path, Path]] = []
     try:
+        if kept is not None:
+            waiting.append((_copied(made.path, kept), kept))
         if made.secrets:
             _folder(folder, group=user.pw_gid if user else None)
         for path, secret in made.secrets.items():
             owner = (user.pw_uid, user.pw_gid) if user else None
             waiting.append((_prepared(path, f"{secret}\n", 0o600, owner), path))
-        if kept is not None:
-            waiting.append((_copied(made.path, kept), kept))
         group = (0, user.pw_gid) if user else None
         waiting.append((_prepared(made.path, made.text, 0o640, group), made.path))
         _move(waiting)
     finally:
         for prepared, _ in waiting:
             prepared.unlink(missing_ok=True)
+        with suppress(OSError):  # it is in use, as it should be, or was never made
+            folder.rmdir()
     return kept
 
 
