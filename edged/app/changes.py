@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from edged.settings import DeviceConfig
 
-LIVE = ("alerts", "cameras.*.detect", "log.level", "mail", "outbox", "push", "supervise")
+LIVE = ("alerts", "cameras.*.detect", "device.site", "log.level", "mail", "outbox", "push", "supervise")
 RESTART = ("cameras.*", "device", "folders", "http", "log", "push.parallel", "receiver", "record", "recovery")
 
 # Contents of secrets whose names stay as they are: a camera's password is of its open connection, these are asked for

@@ -17,7 +17,7 @@ from edged.settings import DeviceConfig
 from tests.app.home import tables
 
 STATE = Path("/var/lib/edged")
-DOOR = tables(STATE)["cameras"]["door"]
+DEVICE, DOOR = tables(STATE)["device"], tables(STATE)["cameras"]["door"]
 MAIL = {"sender": "edged@example.org", "relays": [{"host": "mail.example.org"}]}
 RECEIVER = {"url": "https://cctv.example.org"}
 BOTH = {"receiver": RECEIVER, "outbox": {"delete_after_proof": True}}
@@ -82,6 +82,7 @@ def test_no_entry_is_about_nothing(entry: str) -> None:
             (),
         ),
         ({}, {"log": {"level": "debug", "style": "json"}}, ("log.level",), ("log.style",)),
+        ({}, {"device": {**DEVICE, "site": "Quay", "timezone": "UTC"}}, ("device.site",), ("device.timezone",)),
         ({}, {"receiver": RECEIVER}, (), ("receiver",)),
         ({"receiver": RECEIVER}, {"receiver": {"url": "https://other.example.org"}}, (), ("receiver.url",)),
         ({}, {"folders": {"usb": {"path": "/media/usb"}}}, (), ("folders.usb",)),

@@ -70,7 +70,8 @@ async def test_every_stage_goes_by_what_was_taken(tmp_path: Path) -> None:
     async with open_world(write(tmp_path, receiver=line), SystemClock(), Notifier(None)) as world:
         home = Home(world, tmp_path / "edged.toml")
         door = {**tables(tmp_path)["cameras"]["door"], "detect": {"smallest": "9%"}}
-        asked = write(tmp_path, receiver=line, cameras={"door": door}, **CHANGED)
+        device = {**tables(tmp_path / "state")["device"], "site": "Quay"}
+        asked = write(tmp_path, device=device, receiver=line, cameras={"door": door}, **CHANGED)
         answer = await home.reloader.reload()
         assert (answer["restart"], world.config) == ((), asked)
         config, out, eye = world.config, world.outward, world.eyes["door"]
@@ -79,6 +80,7 @@ async def test_every_stage_goes_by_what_was_taken(tmp_path: Path) -> None:
         assert out.heartbeat is not None
         assert out.uploads._settings is out.alerts._settings is out.probe._settings is config.push
         assert (out.link._figures, out.link.metered, out.heartbeat._interval) == (config.push.probe, True, 20.0)
+        assert (out._sender._letters.site, out._vitals().site, WorldBoard(world).view().title) == ("Quay",) * 3
         assert (out.rate(), out.pacer._rate(), out._sender._letters.digest_from) == (0.0, 1000.0, 9)
         assert (out.mailer._settings, [each.name for each in out.mailer.relays]) == (
             config.mail,
