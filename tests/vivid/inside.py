@@ -11,16 +11,19 @@ import json
 import struct
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from edged.app.setup.sight import local, see
 from edged.base.clock import SystemClock
 from edged.base.config import Duration
 from edged.base.handover import Latest
 from edged.base.pulse import Pulse
 from edged.capture.backend import backend
+from edged.capture.finding.v4l2 import usb_cameras
 from edged.capture.loop import CaptureLoop
 from edged.capture.settings import CameraSettings, HealthSettings
 
@@ -165,9 +168,19 @@ async def breaks(what: str, do: Callable[[], None], undo: Callable[[], None], *,
         tell(what, reason=reason, gaps=gaps)
 
 
+async def found() -> None:
+    """Tell which of the driver's nodes are taken for cameras, and take a picture as setup does."""
+    cameras = await asyncio.to_thread(usb_cameras)
+    look = await see(local(cameras[0]))
+    picture = look.picture()
+    nodes = sorted(path.name for path in Path("/sys/class/video4linux").iterdir())
+    tell("found", cameras=[asdict(each) for each in cameras], nodes=nodes, size=[picture.width, picture.height])
+
+
 async def main() -> None:
     """Run every scene; one that fails says so and the next begins."""
     scenes: list[tuple[str, Any]] = [
+        ("found", found),
         ("raw", lambda: pictures("raw")),
         ("auto", lambda: pictures("auto")),
         ("unplugged", lambda: breaks("unplugged", _unplug, _plug, rung=2)),

@@ -141,7 +141,8 @@ def _in_order(modules: dict[str, bytes]) -> list[str]:
 
 
 def _initrd(kernel: Kernel) -> bytes:
-    options = {"vivid": " n_devs=1 node_types=1 num_inputs=1 input_types=0"}  # one camera
+    # one camera, which has nodes besides for output and metadata, as real ones have
+    options = {"vivid": " n_devs=1 node_types=0x20101 num_inputs=1 input_types=0"}
     insmod = "\n".join(f"$b insmod /{path.name}{options.get(path.stem, '')}" for path in kernel.modules)
     init = _INIT.format(insmod=insmod, python=sys.executable, inside=INSIDE)
     archive = Archive()

@@ -6,6 +6,8 @@ import pytest
 
 from tests.vivid.machine import UnavailableError, run_inside
 
+DEVICE = "/dev/video0"
+
 
 @pytest.mark.timeout(600)  # an emulated processor, on a machine that may have other things to do
 def test_a_v4l2_device_gives_pictures_and_comes_back_when_it_was_unplugged_mute_or_broken() -> None:
@@ -19,7 +21,12 @@ def test_a_v4l2_device_gives_pictures_and_comes_back_when_it_was_unplugged_mute_
         pytest.skip(f"no virtual machine here: {error}")
     said = {line["what"]: line for line in told}
     assert "failed" not in said, said
-    assert list(said) == ["pictures raw", "pictures auto", "unplugged", "mute", "broken", "over"]
+    assert list(said) == ["found", "pictures raw", "pictures auto", "unplugged", "mute", "broken", "over"]
+    (camera,) = said["found"]["cameras"]
+    assert (camera["kind"], camera["name"], camera["url"]) == ("usb", "vivid", DEVICE)
+    assert "YUYV" in camera["formats"]
+    assert said["found"]["nodes"] == ["video0", "video1", "video2"]  # an output and metadata are no cameras
+    assert said["found"]["size"] == [1280, 720]
     for wanted in ("raw", "auto"):
         seen = said[f"pictures {wanted}"]
         assert (seen["codec"], seen["size"], seen["analysed"]) == ("h264", [320, 180], [180, 320])
