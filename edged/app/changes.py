@@ -17,8 +17,19 @@ if TYPE_CHECKING:
 
     from edged.settings import DeviceConfig
 
-LIVE = ("alerts", "cameras.*.detect", "device.site", "log.level", "mail", "outbox", "push", "supervise")
-RESTART = ("cameras.*", "device", "folders", "http", "log", "push.parallel", "receiver", "record", "recovery")
+LIVE = (
+    "alerts",
+    "cameras.*.detect",
+    "cameras.*.health",
+    "device.site",
+    "log.level",
+    "mail",
+    "outbox",
+    "push",
+    "recovery",
+    "supervise",
+)
+RESTART = ("cameras.*", "device", "folders", "http", "log", "push.parallel", "receiver", "record")
 
 # Contents of secrets whose names stay as they are: a camera's password is of its open connection, these are asked for
 # with each mail and each request.

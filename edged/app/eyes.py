@@ -76,6 +76,7 @@ class Eye:
     def adopt(self, settings: CameraSection, destinations: Destinations, rules: AlertRules) -> None:
         """Watch, deliver and alert by other settings from now on; the camera itself goes on as it was opened."""
         self.settings = settings
+        self.capture.adopt(settings.health)
         self.detector.adopt(settings.detect)
         self.recorder.adopt(destinations, rules)
 

@@ -45,6 +45,10 @@ class LastResort:
         self._lost: dict[str, float] = {}
         self._ever: set[str] = set()
 
+    def adopt(self, settings: LastResortSettings) -> None:
+        """Go by other settings from the next look on."""
+        self._settings = settings
+
     async def run(self, pulse: Pulse) -> None:
         """Look until cancelled."""
         while True:

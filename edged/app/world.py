@@ -153,6 +153,7 @@ class World:
         self.notices.adopt(
             lost_after=limits.camera_lost, blind_after=limits.camera_blind, people=self.destinations.people
         )
+        self.resort.adopt(config.recovery)
         self.watchdog.adopt(_limits(config))
 
     def health(self) -> dict[str, Health]:

@@ -144,6 +144,10 @@ class Observer:
         self.error = ""
         self.ended = False
 
+    def adopt(self, settings: HealthSettings) -> None:
+        """Call dark what these settings do, from the next frame on."""
+        self._settings = settings
+
     def packet(self, packet: Packet, now: float) -> None:
         """Note that a packet was handed to the recorder."""
         self._packet, self._packet_taken = now, min(now, packet.mono)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from edged.base.pulse import Pulse
     from edged.capture.camera import Camera
     from edged.capture.health import Vitals
-    from edged.capture.settings import CameraSettings
+    from edged.capture.settings import CameraSettings, HealthSettings
     from edged.model import Frame, Gap, Packet
 
 log = structlog.get_logger(__name__)
@@ -88,6 +89,12 @@ class CaptureLoop:
         vitals = self._reader.vitals() if self._reader is not None else None
         came = [time for time in (vitals.frame, vitals.packet) if time is not None] if vitals is not None else []
         return now - max(min(now, self._open_at), self._acted, *came)
+
+    def adopt(self, settings: HealthSettings) -> None:
+        """Judge the camera by other settings from the next look on; it stays open."""
+        self._settings = replace(self._settings, health=settings)
+        if self._reader is not None:
+            self._reader.adopt(settings)
 
     async def run(self, pulse: Pulse) -> None:
         """Keep the camera going until cancelled."""

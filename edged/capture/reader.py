@@ -68,6 +68,10 @@ class Reader:
         """Begin."""
         self._thread.start()
 
+    def adopt(self, settings: HealthSettings) -> None:
+        """Observe by other settings from the next frame on."""
+        self._observer.adopt(settings)
+
     def vitals(self) -> Vitals:
         """Return what was observed so far."""
         return self._observer.vitals()

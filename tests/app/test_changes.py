@@ -83,6 +83,8 @@ def test_no_entry_is_about_nothing(entry: str) -> None:
         ),
         ({}, {"log": {"level": "debug", "style": "json"}}, ("log.level",), ("log.style",)),
         ({}, {"device": {**DEVICE, "site": "Quay", "timezone": "UTC"}}, ("device.site",), ("device.timezone",)),
+        ({}, {"cameras": {"door": {**DOOR, "health": {"dark": "9s"}}}}, ("cameras.door.health.dark",), ()),
+        ({}, {"recovery": {"reboot": True}}, ("recovery.reboot",), ()),
         ({}, {"receiver": RECEIVER}, (), ("receiver",)),
         ({"receiver": RECEIVER}, {"receiver": {"url": "https://other.example.org"}}, (), ("receiver.url",)),
         ({}, {"folders": {"usb": {"path": "/media/usb"}}}, (), ("folders.usb",)),

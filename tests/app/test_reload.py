@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edged.app.board import WorldBoard
-from edged.app.reload import Reloader, _prints, _read
+from edged.app.reload import Reloader
 from edged.app.reload_order import lines, order
 from edged.app.world import open_world
 from edged.base.clock import SystemClock
@@ -35,6 +35,7 @@ CHANGED: dict[str, Any] = {
     },
     "mail": {"sender": "shop@example.org", "relays": [{"host": "mail.example.org", "security": "opportunistic"}]},
     "outbox": {"quota": "9GB", "sweep_interval": "9s", "backup_interval": "9s"},
+    "recovery": {"leave_after": "9h"},
     "supervise": {"lag": "9s", "camera": "99s", "camera_lost": "9s", "camera_blind": "19s", "backlog_age": "9d"},
 }
 
@@ -69,7 +70,7 @@ async def test_every_stage_goes_by_what_was_taken(tmp_path: Path) -> None:
     line = receiver(tmp_path)
     async with open_world(write(tmp_path, receiver=line), SystemClock(), Notifier(None)) as world:
         home = Home(world, tmp_path / "edged.toml")
-        door = {**tables(tmp_path)["cameras"]["door"], "detect": {"smallest": "9%"}}
+        door = {**tables(tmp_path)["cameras"]["door"], "detect": {"smallest": "9%"}, "health": {"dark": "9s"}}
         device = {**tables(tmp_path / "state")["device"], "site": "Quay"}
         asked = write(tmp_path, device=device, receiver=line, cameras={"door": door}, **CHANGED)
         answer = await home.reloader.reload()
@@ -89,6 +90,8 @@ async def test_every_stage_goes_by_what_was_taken(tmp_path: Path) -> None:
         assert out.mailer._doors[0].gate._figures.failures == 9
         assert (world.upkeep._settings, world.upkeep._destinations) == (config.outbox, world.destinations)
         assert world.upkeep._due["copy"] <= world.clock.mono() + 9.0
+        assert world.resort._settings is config.recovery
+        assert eye.capture._settings.health == config.cameras["door"].health
         assert (eye.settings, eye.detector._next) == (config.cameras["door"], config.cameras["door"].detect)
         assert eye.recorder._entries._destinations.people == world.notices._people == ("mail:anna@example.org",)
         assert (eye.recorder._entries._rules.cooldown, eye.recorder._entries._rules.cap_per_hour) == (9.0, 9)
@@ -148,18 +151,20 @@ async def test_a_key_whose_file_was_changed_is_used_from_then_on(tmp_path: Path)
         assert (await home.reloader.reload())["taken"] == ()
 
 
-def test_a_cameras_password_needs_a_restart_and_says_so_each_time(tmp_path: Path) -> None:
+async def test_a_cameras_password_needs_a_restart_and_says_so_each_time(tmp_path: Path) -> None:
     """Its connection is open with the old one."""
     secret = tmp_path / "password"
     secret.touch(mode=0o600)
     secret.write_text("old")
     camera = {"url": "rtsp://me@127.0.0.1/", "password": {"file": str(secret)}}
     config = write(tmp_path, cameras={"door": camera})
-    prints = _prints(config)
-    secret.write_text("new")
-    for _ in range(2):
-        changes = _read(tmp_path / "edged.toml", config, prints).changes
-        assert (changes.taken, changes.restart) == ((), ("cameras.door.password",))
+    async with open_world(config, SystemClock(), Notifier(None)) as world:
+        home = Home(world, tmp_path / "edged.toml")
+        secret.write_text("new")
+        for _ in range(2):
+            assert (await home.reloader.reload())["restart"] == ("cameras.door.password",)
+        secret.write_text("old")
+        assert (await home.reloader.reload())["restart"] == ()
 
 
 # ---------------------------------------------------------------------------------------------- who is asked

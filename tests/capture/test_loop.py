@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from edged.base.clock import Stamp, stamp
+from edged.base.config import Duration
 from edged.base.handover import Latest
 from edged.base.pulse import Pulse
 from edged.capture.gaps import GapBook
@@ -278,6 +279,18 @@ async def test_a_dark_picture_is_told_and_is_no_outage(scene: Scene) -> None:
     assert scene.loop.health.signs == set()
     assert [each["event"] for each in said] == ["camera sees nothing", "camera sees again"]
     assert scene.ledger.entries == []
+
+
+async def test_other_limits_hold_from_the_next_look_on(scene: Scene) -> None:
+    """What is dark, and after how long, can change while the camera stays open."""
+    await scene.pass_time(2, "picture")
+    scene.loop.adopt(HealthSettings(dark=Duration(5), dark_level=255))
+    await scene.pass_time(6, "picture")
+    assert scene.loop.health.signs == {Sign.DARK}
+    scene.loop.adopt(HealthSettings())
+    await scene.pass_time(1, "picture")
+    assert scene.loop.health.signs == set()
+    assert len(scene.cameras) == 1
 
 
 async def test_a_flapping_camera_climbs_the_ladder_and_a_steady_one_comes_down(scene: Scene) -> None:

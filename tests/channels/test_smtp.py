@@ -383,6 +383,16 @@ async def test_other_relays_serve_from_the_next_mail_on(trust: Trust) -> None:
         assert (len(await stays.wait_for(1)), len(new.mails)) == (1, 1)
 
 
+async def test_a_relays_password_is_as_it_was_last_read(trust: Trust) -> None:
+    """One that was changed in time is refused by nobody: the next mail goes out with it."""
+    async with serve_mail(login=LOGIN, tls=trust.server()) as mailbox:
+        chosen = settings(relay(mailbox, Security.STARTTLS, trust))
+        sender = Mailer(chosen, [replace(each, password="old") for each in resolve(chosen)], FixedClock())
+        sender.adopt(chosen, resolve(chosen), GateFigures())
+        await sender.send(PLAIN, recipient="me@example.org")
+        assert len(await mailbox.wait_for(1)) == 1
+
+
 async def test_without_relays_it_says_what_to_configure() -> None:
     """No relay at all is a matter of configuration, not of the line."""
     with pytest.raises(CredentialsError, match=r"add a .*mail\.relays"):

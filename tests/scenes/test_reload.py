@@ -287,12 +287,14 @@ def test_a_line_that_costs(simulate: Simulate, tmp_path: Path) -> None:
             states = []
             await device.change(push={"metered": True, "heartbeat": "20s"})
             states.append(link.link.state)
-            heard = []
+            beats = []
             for _ in range(3):
                 await asyncio.sleep(25.0)
                 (there,) = await ends.receiver.world.registry.devices()
-                heard.append(there.heard)
-            assert len(set(heard)) == 3
+                assert there.heartbeat is not None
+                beats.append((there.heartbeat.interval, there.heartbeat.uptime))
+            assert {interval for interval, _ in beats} == {20.0}
+            assert len(set(beats)) == 3
             await device.change()
             assert [*states, link.link.state] == [LinkState.METERED, LinkState.UP]
 
