@@ -284,6 +284,7 @@ def test_a_line_that_costs(simulate: Simulate, tmp_path: Path) -> None:
             link = device.world.outward.link
             assert link is not None
             await until(lambda: link.usable)
+            await asyncio.sleep(30.0)  # the first sign of life is sent, and the next is far off
             states = []
             await device.change(push={"metered": True, "heartbeat": "20s"})
             states.append(link.link.state)
