@@ -50,14 +50,10 @@ def configure(role: Role, release: Release, url: str) -> bool:
 
 
 def _found(role: Role, release: Release) -> bool:
-    """Have edged write down the cameras that it finds."""
+    """Have edged write down the cameras that it finds, and tell what it says."""
     done = run(release.program, "setup", "--yes", "--config", role.config, check=False)
-    if done.returncode == 0:
-        for line in done.stdout.splitlines():
-            say(line)
-    elif role.config.exists():
-        raise InstallError(f"edged setup failed: {done.stderr.strip()}")
-    return done.returncode == 0
+    say("\n  ".join(["edged setup:", *(done.stdout + done.stderr).splitlines()]))
+    return role.config.exists()
 
 
 def require_usable(role: Role, release: Release) -> None:
@@ -76,7 +72,5 @@ def show_check(role: Role, release: Release) -> None:
     """Show what `edged check` has to say, as the service's user sees it; a line that is down keeps nothing up."""
     if role is not DEVICE:
         return
-    say("edged check:")
     done = run("runuser", "-u", role.user, "--", release.program, "check", "--config", role.config, check=False)
-    for line in (done.stdout + done.stderr).splitlines():
-        say(f"  {line}")
+    say("\n  ".join(["edged check:", *(done.stdout + done.stderr).splitlines()]))

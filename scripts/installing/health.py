@@ -14,6 +14,15 @@ from scripts.installing.system import InstallError, properties, say
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+
+class UnwellError(InstallError):
+    """Services did not become well; `units` names them."""
+
+    def __init__(self, wrong: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{unit}: {text}" for unit, text in wrong.items()))
+        self.units = tuple(wrong)
+
+
 _SETTLED = 5.0  # seconds that a service must stay well
 _LOOK = 0.5
 _ANSWER = 10.0
@@ -21,7 +30,7 @@ _ANSWER = 10.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """One look at a service. `restarts` counts those that systemd made by itself; `cameras`: name and whether well."""
+    """One look at a service. `restarts`: how often it ended by itself; `cameras`: name and whether well."""
 
     state: str
     pid: int = 0
@@ -48,13 +57,13 @@ def judge(now: Look, before: Look | None) -> str:
 
 def look(role: Role) -> Look:
     """Look at a service once."""
-    shown = properties(role.unit, "ActiveState", "MainPID", "NRestarts", "Job")
+    shown = properties(role.unit, "ActiveState", "SubState", "MainPID", "NRestarts", "Job")
     state = shown["ActiveState"] if shown.get("Job", "0") in {"", "0"} else "activating"
     cameras = _status(role) if role is DEVICE and state == "active" else {}
     return Look(
         state=state,
         pid=int(shown["MainPID"]),
-        restarts=int(shown["NRestarts"]),
+        restarts=int(shown["NRestarts"]) + (shown["SubState"] == "auto-restart"),
         answers=cameras is not None,
         cameras={name: bool(state["well"]) for name, state in (cameras or {}).items()},
     )
@@ -63,18 +72,18 @@ def look(role: Role) -> Look:
 def wait_until_well(before: Mapping[str, Look], roles: Collection[Role], patience: float) -> None:
     """Wait until every service has been well for some seconds.
 
-    Raises InstallError with what is wrong once one has ended by itself, or `patience` seconds are over.
+    Raises UnwellError with what is wrong once one has ended by itself, or `patience` seconds are over.
     """
     started = time.monotonic()
     since: float | None = None
     pids: list[int] = []
     while True:
         looks = {role: look(role) for role in roles}
-        wrong = {role: text for role, seen in looks.items() if (text := judge(seen, before.get(role.name)))}
+        wrong = {role.unit: text for role, seen in looks.items() if (text := judge(seen, before.get(role.name)))}
         now = time.monotonic()
         ended = any(seen.restarts or seen.state in {"failed", "inactive"} for seen in looks.values())
         if wrong and (ended or now - started > patience):
-            raise InstallError("; ".join(f"{role.unit}: {text}" for role, text in wrong.items()))
+            raise UnwellError(wrong)
         same = pids == [seen.pid for seen in looks.values()]
         pids = [seen.pid for seen in looks.values()]
         since = (since if since is not None and same else now) if not wrong else None

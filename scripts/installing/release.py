@@ -59,6 +59,18 @@ class Release:
             return {}
         return facts
 
+    def works(self) -> bool:
+        """Return whether its program can be run: a system's new Python does not know the packages of the former."""
+        return run(self.program, "--version", check=False).returncode == 0
+
+    def is_run_by(self, process: int) -> bool:
+        """Return whether a process (by its id) was started from this release."""
+        try:
+            command = Path(f"/proc/{process}/cmdline").read_bytes()
+        except OSError:
+            return False
+        return command.startswith(bytes(self.path) + b"/")
+
     def schema(self, role: Role) -> int:
         """Return the newest version of a role's database that this release knows."""
         script = f"import {role.schema} as opening; print(len(opening.schema().steps))"
@@ -91,8 +103,6 @@ def build(release: Release) -> None:
     if release.facts():
         return
     RELEASES.mkdir(parents=True, exist_ok=True)
-    for path in (PREFIX, RELEASES):
-        path.chmod(0o755)
     base = _twin()
     free = shutil.disk_usage(PREFIX).free
     if base is None and free < _ROOM:
@@ -100,14 +110,11 @@ def build(release: Release) -> None:
             f"{PREFIX} has {free / 1e6:.0f} MB left, a release needs {_ROOM / 1e6:.0f} MB; nothing was changed"
         )
     shutil.rmtree(release.path, ignore_errors=True)
-    before = os.umask(0o022)
     try:
         _make(release, base)
     except InstallError as error:
         shutil.rmtree(release.path, ignore_errors=True)
         raise InstallError(f"{error}\ninstall: {release.name} can't be built; nothing that runs was changed") from None
-    finally:
-        os.umask(before)
     os.sync()  # what is complete must be so after a loss of power, too
     write(release.path / _FACTS, json.dumps({"name": release.name, "base": _base()}, indent=2) + "\n")
 
@@ -177,14 +184,14 @@ def _all() -> list[Path]:
 
 def _sources() -> list[Path]:
     inside = [path for name in ("edged", *_COPIED) for path in (SOURCE / name).rglob("*")]
-    alone = [SOURCE / "pyproject.toml", SOURCE / "README.md", SOURCE / "LICENSE"]
-    return [path for path in inside + alone if path.is_file() and "__pycache__" not in path.parts]
+    return [path for path in [*inside, SOURCE / "pyproject.toml"] if path.is_file() and "__pycache__" not in path.parts]
 
 
 def _base() -> str:
     """Return what the packages of a release depend on: lock, interpreter, machine, the system's own packages."""
     lock = hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:16]
-    return f"{lock} {sys.executable} {platform.python_version()} {platform.machine()} {' '.join(_site())}".strip()
+    python = f"{sys.executable} {sys.version_info.major}.{sys.version_info.minor}"
+    return " ".join([lock, python, platform.machine(), *_site()])
 
 
 def _site() -> list[str]:

@@ -63,6 +63,11 @@ def begin_trial(release: Release, roles: Collection[Role]) -> bool:
     return all(f"path={release.program} " in start for start in starts)
 
 
+def on_trial() -> bool:
+    """Return whether a release is on trial: not any more, once the machine has been started anew."""
+    return any(path.is_file() for path in TRIAL.glob("edged*"))
+
+
 def end_trial() -> None:
     """Forget the units on trial; what runs goes on."""
     found = [path for path in TRIAL.glob("edged*") if path.is_file()]

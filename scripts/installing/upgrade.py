@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.installing import databases, units
-from scripts.installing.health import look, wait_until_well
+from scripts.installing.health import Look, UnwellError, look, wait_until_well
 from scripts.installing.places import DEVICE, RECEIVER, RECORD, Role
 from scripts.installing.release import Release, activate, active
 from scripts.installing.system import InstallError, is_active, run, say, systemctl, write
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+_LINES = 30  # of each service that failed
 _BACK = 90.0  # seconds for the former release to become well again
 
 
@@ -32,14 +33,16 @@ def switch(release: Release, roles: Collection[Role]) -> None:
     activate(release)
 
 
-def start(roles: Collection[Role], patience: float) -> None:
-    """Start services that do not run, and wait until they are well; raises InstallError with what they said."""
+def start(roles: Collection[Role], patience: float, before: Mapping[str, Look] | None = None) -> None:
+    """Start services, and wait until they are as well as `before`; raises InstallError with what they said."""
     began = time.time()
-    _start(roles)
+    for role in roles:
+        systemctl("reset-failed", role.unit, check=False)  # the count of starts begins anew
+        systemctl("start", "--no-block", role.unit)
     try:
-        wait_until_well({}, roles, patience)
-    except InstallError as error:
-        raise InstallError(f"{error}\n{said(roles, began)}") from None
+        wait_until_well(before or {}, roles, patience)
+    except UnwellError as error:
+        raise InstallError(f"{error}. The last it said:\n{said(error.units, began)}") from None
 
 
 def upgrade(old: Release, new: Release, roles: Sequence[Role], patience: float) -> None:
@@ -53,7 +56,6 @@ def upgrade(old: Release, new: Release, roles: Sequence[Role], patience: float) 
         return
     before = {role.name: look(role) for role in running}
     raised = [role for role in running if new.schema(role) > old.schema(role)]
-    began = time.time()
     write(RECORD, json.dumps({"old": str(old.path), "new": str(new.path), "running": [role.name for role in running]}))
     try:
         if raised or not units.begin_trial(new, running):
@@ -63,12 +65,10 @@ def upgrade(old: Release, new: Release, roles: Sequence[Role], patience: float) 
             switch(new, roles)
         else:
             _stop(running)
-        _start(running)
-        wait_until_well(before, running, patience)
+        start(running, patience, before)
         switch(new, roles)
     except (InstallError, KeyboardInterrupt) as error:
-        why = str(error) or "interrupted"
-        say(f"{new.name} did not become well: {why}. The last it said:\n{said(running, began)}")
+        say(f"{new.name} did not become well: {str(error) or 'interrupted'}")
         go_back(patience)
         raise InstallError(f"{old.name} runs again, {new.name} was not installed") from None
     RECORD.unlink()
@@ -83,34 +83,33 @@ def go_back(patience: float) -> None:
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     old = Release(path=Path(record["old"]))
     running = [role for role in (DEVICE, RECEIVER) if role.name in record["running"]]
-    say(f"going back to {old.name}")
-    _stop(running)
-    for role in running:
-        databases.put_back(role, old.name, old.schema(role))
-        databases.drop_copy(role, old.name)
-    if active() != old:
+    if not old.facts():
+        say(f"an upgrade was interrupted, and there is no {old.name} to go back to")
+        units.end_trial()
+        RECORD.unlink()
+        return
+    if units.on_trial() or active() != old:
+        say(f"going back to {old.name}")
+        _stop(running)
+        for role in running:
+            databases.put_back(role, old.name, old.schema(role))
         units.keep(old, old, ())
         activate(old)
-    units.end_trial()
-    _start(running)
+    for role in running:
+        databases.drop_copy(role, old.name)
     RECORD.unlink()
     shutil.rmtree(record["new"], ignore_errors=True)
-    wait_until_well({}, running, max(patience, _BACK))
+    start(running, max(patience, _BACK))
 
 
-def said(roles: Collection[Role], since: float) -> str:
-    """Return the last that services said to the journal since a time (Unix seconds), indented."""
-    chosen = [word for role in roles for word in ("--unit", role.unit)]
-    lines = run(
-        "journalctl", *chosen, f"--since=@{since:.0f}", "--output=cat", "--no-pager", "--lines=20", check=False
-    ).stdout.splitlines()
-    return "\n".join(f"  {line}" for line in lines) or "  (nothing in the journal)"
-
-
-def _start(roles: Collection[Role]) -> None:
-    for role in roles:
-        systemctl("reset-failed", role.unit, check=False)  # the count of starts begins anew
-        systemctl("start", "--no-block", role.unit)
+def said(names: Collection[str], since: float) -> str:
+    """Return the last that each of these services said to the journal since a time (Unix seconds), indented."""
+    run("journalctl", "--sync", check=False)
+    told: list[str] = []
+    for name in names:
+        chosen = (f"_SYSTEMD_UNIT={name}", f"--since=@{since:.3f}", f"--lines={_LINES}")
+        told += run("journalctl", *chosen, "--output=cat", "--no-pager", "--quiet", check=False).stdout.splitlines()
+    return "\n".join(f"  {line}" for line in told)
 
 
 def _stop(roles: Collection[Role]) -> None:

@@ -24,6 +24,37 @@ source = "synthetic"
 size = "320x240"
 rate = 5.0
 """
+# What Raspberry Pi OS has in its archive, as far as an installation meets it: the cameras are those of a file.
+_PICAMERA2 = """
+import json
+import pathlib
+
+_SENSORS = pathlib.Path("/run/sensors.json")
+
+
+class Picamera2:
+    @staticmethod
+    def global_camera_info():
+        return json.loads(_SENSORS.read_text()) if _SENSORS.exists() else []
+
+    def __init__(self, *_, **__):
+        raise RuntimeError("Camera __init__ sequence did not complete.")
+"""
+_CONTROL = """Package: python3-picamera2
+Version: 0.3.30-1
+Architecture: all
+Maintainer: nobody <nobody@example.org>
+Description: a stand-in
+"""
+_ARCHIVE = """
+    mkdir /srv/raspberrypi
+    cd /srv/raspberrypi
+    dpkg-deb -b /tmp/package picamera2.deb
+    { dpkg-deb -f picamera2.deb; echo Filename: ./picamera2.deb; echo Size: $(stat -c %s picamera2.deb)
+      echo SHA256: $(sha256sum picamera2.deb | cut -d' ' -f1); } >Packages
+    rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*
+    echo 'deb [trusted=yes] file:/srv/raspberrypi ./' >/etc/apt/sources.list.d/raspi.list
+"""
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +75,12 @@ def box(sources: Sources) -> Iterator[lab.Box]:
 
 @pytest.fixture(scope="module")
 def first(box: lab.Box, sources: Sources) -> tuple[str, subprocess.CompletedProcess[str]]:
-    """The first version's scripts, and what their first installation said."""
+    """The first version's scripts, and what their first installation said, for somebody with a strict umask."""
+    box.put("/tmp/package/DEBIAN/control", _CONTROL)
+    box.put("/tmp/package/usr/lib/python3/dist-packages/picamera2/__init__.py", _PICAMERA2)
+    box.sh(_ARCHIVE)
     scripts = sources.make("first")
-    return scripts, box.run(f"{scripts}/install")
+    return scripts, box.sh(f"umask 077; {scripts}/install")
 
 
 def test_without_a_camera_all_is_installed_and_the_service_waits(
@@ -65,22 +99,42 @@ def test_without_a_camera_all_is_installed_and_the_service_waits(
     assert box.sh("systemctl --failed --plain --no-legend").stdout == ""
 
 
-def test_with_a_configuration_the_next_run_starts_it_and_another_changes_nothing(
+def test_a_camera_is_found_written_down_and_watched(
     box: lab.Box, first: tuple[str, subprocess.CompletedProcess[str]]
 ) -> None:
-    """The service runs as its own user from the release; a second run leaves that very process alone."""
-    box.put("/etc/edged/edged.toml", _CONFIG, mode=0o640, owner="root:edged")
+    """On Raspberry Pi OS picamera2 comes from its archive, and what it finds is configured; then the service runs."""
+    box.put("/run/sensors.json", '[{"Model": "imx708", "Num": 0, "Id": "/base/soc/i2c0mux/i2c@1/imx708@1a"}]')
     said = box.run(f"{first[0]}/install").stderr
+    assert "camera pi-camera: picamera 0" in said
+    assert "edged check:" in said
     assert "edged.service: well after" in said
+    assert "include-system-site-packages = true" in box.read("/opt/edged/current/pyvenv.cfg")
+    assert "[cameras.pi-camera]\n" in box.read("/etc/edged/edged.toml")
+    assert box.sh("stat -c %a:%U:%G /etc/edged/edged.toml").stdout == "640:root:edged\n"
     process = box.unit("edged.service", "MainPID")
     assert box.run("ps", "-o", "user=", "-p", process).stdout.strip() == "edged"
     assert box.sh("stat -c %a:%U /var/lib/edged /opt/edged/current/").stdout == "700:edged\n755:root\n"
     assert box.sh("find /opt/edged/releases -perm /022 ! -type l -print -quit").stdout == ""
-    before = box.sh("find /opt/edged /usr/local /etc/systemd /etc/edged -printf '%p %T@ %i\\n' | sort").stdout
-    again = box.run(f"{first[0]}/install").stderr
-    assert "was installed already: nothing was restarted" in again
+    waiting = box.sh("systemctl list-unit-files 'edged*' --state=enabled --no-legend").stdout.split()
+    assert {name for name in waiting if name.endswith((".timer", ".path"))} == {"edged-act.path", "edged-ensure.timer"}
+    assert box.run("systemctl", "is-active", "edged-act.path", "edged-ensure.timer").stdout == "active\nactive\n"
+
+
+def test_a_second_run_changes_and_restarts_nothing(
+    box: lab.Box, first: tuple[str, subprocess.CompletedProcess[str]]
+) -> None:
+    """The service's very process goes on, and no file is written."""
+    look = "find /opt/edged /usr/local /etc/systemd /etc/edged -printf '%p %T@ %i\\n' | sort"
+    process, before = box.unit("edged.service", "MainPID"), box.sh(look).stdout
+    assert "was installed already: nothing was restarted" in box.run(f"{first[0]}/install").stderr
     assert box.unit("edged.service", "MainPID") == process
-    assert box.sh("find /opt/edged /usr/local /etc/systemd /etc/edged -printf '%p %T@ %i\\n' | sort").stdout == before
+    assert box.sh(look).stdout == before
+
+
+def test_two_at_once_are_refused(box: lab.Box, first: tuple[str, subprocess.CompletedProcess[str]]) -> None:
+    """The second one says why it ends."""
+    done = box.run("flock", "/run/edged-install.lock", f"{first[0]}/install", check=False)
+    assert (done.returncode, "another installation is under way" in done.stderr) == (1, True)
 
 
 def test_a_receiver_is_installed_beside_it(box: lab.Box, first: tuple[str, subprocess.CompletedProcess[str]]) -> None:
@@ -97,7 +151,8 @@ def test_a_receiver_is_installed_beside_it(box: lab.Box, first: tuple[str, subpr
 def test_what_uninstall_leaves_and_says(box: lab.Box, first: tuple[str, subprocess.CompletedProcess[str]]) -> None:
     """Programs, units and links go; configuration and recordings stay until purged, undelivered ones even then."""
     scripts, _ = first
-    box.run(f"{scripts}/install")
+    box.put("/etc/edged/edged.toml", _CONFIG)
+    box.run("systemctl", "restart", "edged.service")
     box.run("edged", "record", "door", "--for", "2")
     box.wait(lambda: box.sh("ls /var/lib/edged/clips/*/*/part-*.mp4", check=False).returncode == 0, "a clip")
     refused = box.run(f"{scripts}/uninstall", "--purge", check=False)

@@ -50,6 +50,12 @@ _load_device = load_device
 def load_device(path):
     raise ConfigError((Mistake(key="device.colour", text="is missing"),))
 """
+_DROP_IN = """
+[Service]
+Nice=3
+ExecStart=
+ExecStart=/usr/bin/env SITE=shop /opt/edged/current/bin/edged run --config /etc/edged/edged.toml
+"""
 _VERSION = (
     "import sqlite3; print(sqlite3.connect('/var/lib/edged/outbox.db').execute('PRAGMA user_version').fetchone()[0])"
 )
@@ -147,30 +153,54 @@ def test_without_packages_and_without_a_network_nothing_is_touched(site: Site, b
     assert site.box.run("ls", "/opt/edged/releases").stdout == releases
 
 
-@pytest.mark.parametrize("moment", ["while it is built", "while it is on trial"])
-def test_an_installation_that_is_killed_is_mended_by_the_next(site: Site, before: str, moment: str) -> None:
-    """Until then what runs is whole, and a restart of the machine would start the former version."""
-    name = moment.rpartition(" ")[2]
-    scripts = site.sources.make(name, "0.3.0", **({"app__daemon": _NEVER_READY} if name == "trial" else {}))
-    marks = {
-        "built": "ls /opt/edged/releases/0.3.0*/bin/python",
-        "trial": "ls /opt/edged/upgrade.json /run/systemd/system/edged.service",
-    }
+def _killed(site: Site, before: str, scripts: str, mark: str) -> None:
+    """Kill an installation once a command succeeds; what lasts is as it was."""
     with subprocess.Popen(site.box.command(f"{scripts}/install"), stderr=subprocess.DEVNULL):
-        site.box.wait(lambda: site.box.sh(marks[name], check=False).returncode == 0, moment)
+        site.box.wait(lambda: site.box.sh(mark, check=False).returncode == 0, mark)
         site.box.sh("kill -9 $(pgrep -f 'scripts[.]installing[.]install')")
     assert site.lasting() == before
-    done = site.install("/sources/same/scripts")
-    assert done.returncode == 0, done.stderr
+
+
+def test_killed_while_it_builds(site: Site, before: str) -> None:
+    """The service goes on; the next installation removes the half of a release."""
+    process = site.process()
+    _killed(site, before, site.sources.make("half", "0.3.0"), "ls /opt/edged/releases/0.3.0*/bin/python")
+    assert site.process() == process
+    assert site.install("/sources/same/scripts").returncode == 0
     assert "0.3.0" not in site.box.run("ls", "/opt/edged/releases").stdout
+
+
+_ON_TRIAL = """
+    ls /opt/edged/upgrade.json /run/systemd/system/edged.service
+    [ "$(systemctl is-active edged.service)" = activating ]
+"""
+
+
+def test_killed_while_the_new_version_is_on_trial(site: Site, before: str) -> None:
+    """The next installation goes back to the former version, before anything else."""
+    _killed(site, before, site.sources.make("trial", "0.3.1", app__daemon=_NEVER_READY), _ON_TRIAL)
+    done = site.install("/sources/same/scripts")
+    assert (done.returncode, "going back to" in done.stderr) == (0, True), done.stderr
+    assert "0.3.1" not in site.box.run("ls", "/opt/edged/releases").stdout
     assert site.box.sh("ls -A /run/systemd/system | grep edged || true").stdout == ""
     site.process()
+
+
+def test_the_power_goes_while_the_new_version_is_on_trial(site: Site, before: str) -> None:
+    """The machine starts with the former version, and the next installation leaves that alone."""
+    _killed(site, before, site.sources.make("dark", "0.3.2", app__daemon=_NEVER_READY), _ON_TRIAL)
+    site.box.sh("rm /run/systemd/system/edged*; systemctl daemon-reload; systemctl restart edged edged-receiver")
+    process = site.process()
+    done = site.install("/sources/same/scripts")
+    assert (done.returncode, site.process()) == (0, process), done.stderr
+    assert not site.box.exists("/opt/edged/upgrade.json")
 
 
 def test_a_new_version_takes_over_and_keeps_all(site: Site, before: str) -> None:
     """Configuration, recordings and what a person has set stay; the version before is kept."""
     site.box.run("edged", "record", "door", "--for", "1")
-    site.box.put("/etc/systemd/system/edged.service.d/site.conf", "[Service]\nNice=3\n")
+    site.box.put("/etc/systemd/system/edged.service.d/site.conf", _DROP_IN)
+    site.box.run("systemctl", "daemon-reload")
     old, release = site.process(), before.splitlines()[0]
     done = site.install(site.sources.make("second", "0.1.1"))
     assert done.returncode == 0, done.stderr
@@ -192,7 +222,8 @@ def test_a_newer_database_is_given_back_when_its_version_fails(site: Site, befor
     assert site.schema() == 1
     assert known <= site.incidents()
     assert site.box.exists("/var/lib/edged/outbox.db.newer")
-    assert site.box.sh("stat -c %U:%a /var/lib/edged/outbox.db*").stdout.split() == ["edged:600"] * 2
+    assert set(site.box.sh("stat -c %U:%a /var/lib/edged/outbox.db*").stdout.split()) == {"edged:600"}
+    assert not site.box.sh("ls /var/lib/edged/*.before-*", check=False).stdout
     done = site.install(site.sources.make("newer", "0.2.0", outbox__opening=_NEWER_SCHEMA))
     assert (done.returncode, site.schema()) == (0, 2), done.stderr
     kept = site.box.run("ls", "/opt/edged/releases").stdout.split()
