@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -87,7 +88,7 @@ class Daemon:
 
 
 @asynccontextmanager
-async def daemon(folder: Path, **sections: Any) -> AsyncIterator[Daemon]:
+async def daemon(folder: Path, *, stdin: int = asyncio.subprocess.DEVNULL, **sections: Any) -> AsyncIterator[Daemon]:
     """Start `edged run` under a notify socket with a watchdog of two seconds; kill it if a test left it alive."""
     table = tables(folder / "state", log={"style": "json"}, **sections)
     path = folder / "edged.toml"
@@ -99,7 +100,7 @@ async def daemon(folder: Path, **sections: Any) -> AsyncIterator[Daemon]:
     process = await asyncio.create_subprocess_exec(
         *(*EDGED, "run", "--config", str(path)),
         env=environment,
-        stdin=asyncio.subprocess.DEVNULL,  # from a terminal SIGHUP would mean that this has gone
+        stdin=stdin,
         stderr=asyncio.subprocess.PIPE,
     )
     made = Daemon(process=process, file=path, config=parse(table, DeviceConfig))
@@ -292,3 +293,15 @@ async def test_sighup_takes_the_configuration_too(tmp_path: Path) -> None:
         assert await edged.end(signal.SIGTERM) == 0
     assert "configuration taken" not in edged.events()  # it was not told: from errors on, as the file now says
     assert "edged stopped" not in edged.events()
+
+
+async def test_a_terminal_that_goes_ends_it_as_ever(tmp_path: Path) -> None:
+    """Run by hand, SIGHUP says that nobody is there any more: then it is no reload."""
+    master, slave = pty.openpty()
+    try:
+        async with daemon(tmp_path, stdin=slave) as edged:
+            await edged.heard("READY=1")
+            assert await edged.end(signal.SIGHUP) == -signal.SIGHUP
+    finally:
+        os.close(master)
+        os.close(slave)
