@@ -101,6 +101,8 @@ class DeviceConfig:
                 raise ValueError(f"folders.{name}.path: lies in device.state, where edged itself keeps everything")
         if not self.cameras:
             raise ValueError("cameras: there is none; add a table [cameras.NAME]")
+        if len({camera.pi.tuning for camera in self.cameras.values() if camera.source == "picamera"}) > 1:
+            raise ValueError('cameras: all of source = "picamera" must name one pi.tuning: libcamera reads only one')
         for text in self.alerts.armed:
             try:
                 parse_span(text)

@@ -32,6 +32,11 @@ def mistakes(table: dict[str, Any]) -> dict[str, str]:
         ({"cameras": {"Front door": CAMERA}}, "cameras.Front door", "small letters"),
         ({"cameras": {"a" * 33: CAMERA}}, f"cameras.{'a' * 33}", "1 to 32"),
         ({"cameras": {"../x": CAMERA}}, "cameras.../x", "small letters"),
+        (
+            {"cameras": {"a": {"source": "picamera"}, "b": {"source": "picamera", "pi": {"tuning": "/noir.json"}}}},
+            "cameras",
+            "must name one pi.tuning",
+        ),
         ({"folders": {"USB": {"path": "/mnt"}}}, "folders.USB", "small letters"),
         (
             {"device": {"name": "a", "state": "/a"}, "folders": {"u": {"path": "/a/b"}}},
