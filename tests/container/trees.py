@@ -32,6 +32,7 @@ _SPARED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 # what an installation is made from, and what of it makes another set of packages or another installer
 _INSTALLED_FROM = ("pyproject.toml", "README.md", "LICENSE", "config", "edged", "systemd")
 _SLOW = ("requirements", "scripts/install", "scripts/installing")
+_PATIENT = 1800.0  # seconds, for what an emulated processor does in a hundred
 _KEPT = 3  # trees of a kind: as many checkouts may be at work
 
 
@@ -51,11 +52,14 @@ def wheels(base: Path) -> Path:
         with boot(
             base, network=True, binds=[f"{REPOSITORY / 'requirements'}:/requirements:ro", f"{folder}:/wheels"]
         ) as box:
-            box.sh("""
+            box.sh(
+                """
                 python3 -m venv /tmp/venv
                 cd /requirements
                 /tmp/venv/bin/pip download -q --require-hashes --only-binary=:all: -d /wheels -r runtime.txt
-            """)
+            """,
+                limit=_PATIENT,
+            )
 
     made_from = f"{base.name} {(REPOSITORY / 'requirements' / 'runtime.txt').read_text(encoding='utf-8')}"
     return _made("wheels", made_from, fetch)
@@ -94,7 +98,7 @@ def _installing(base: Path, house: Path, sources: Path) -> Callable[[Path], None
     def install(tree: Path) -> None:
         subprocess.run(["cp", "-a", base, tree], check=True)
         with boot(tree, keep=True, binds=[f"{sources}:/src:ro", f"{house}:/wheels:ro"]) as box:
-            box.sh(_INSTALL)
+            box.sh(_INSTALL, limit=_PATIENT)
 
     return install
 
