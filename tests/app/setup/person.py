@@ -13,16 +13,18 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
 Script = tuple[tuple[str, str | None], ...]
 
-# makes the pty its terminal, so that passwords are asked there and Ctrl-C arrives as from a keyboard
-_SEATED = (
-    "import fcntl, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-    "signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "sys.argv[0] = 'edged'; from edged.cli import main; main()"
-)
+# makes the pty the program's terminal, so that passwords are asked there and Ctrl-C arrives as from a keyboard
+_SEATED = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+EDGED = (sys.executable, "-c", "from edged.cli import main; main()")
 _LIMIT = 100.0  # seconds for anything to appear, on a machine that has much else to do
 _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _STRANGER = "Its user (Enter: leave this camera out)"
@@ -128,11 +130,15 @@ class Person:
 
 
 @asynccontextmanager
-async def sitting(*arguments: str, environment: Mapping[str, str] | None = None) -> AsyncGenerator[Person]:
-    """Start `edged setup ARGUMENTS` in a terminal."""
+async def sitting(
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    program: Sequence[str] = (sys.executable, "-c", EDGED),
+) -> AsyncGenerator[Person]:
+    """Start `edged setup ARGUMENTS` in a terminal; `program` is what runs it, if not these sources."""
     terminal, other = pty.openpty()
-    program = subprocess.Popen(
-        [sys.executable, "-c", _SEATED, "setup", *arguments],
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SEATED, *program, "setup", *arguments],
         stdin=other,
         stdout=other,
         stderr=other,
@@ -140,7 +146,7 @@ async def sitting(*arguments: str, environment: Mapping[str, str] | None = None)
         env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "", "PYTHONUTF8": "1", **(environment or {})},
     )
     os.close(other)
-    person = Person(program, terminal)
+    person = Person(process, terminal)
     try:
         yield person
     finally:
