@@ -133,7 +133,7 @@ class Person:
 async def sitting(
     *arguments: str,
     environment: Mapping[str, str] | None = None,
-    program: Sequence[str] = (sys.executable, "-c", EDGED),
+    program: Sequence[str] = EDGED,
 ) -> AsyncGenerator[Person]:
     """Start `edged setup ARGUMENTS` in a terminal; `program` is what runs it, if not these sources."""
     terminal, other = pty.openpty()
