@@ -57,8 +57,11 @@ class Act:
 
 
 @contextlib.asynccontextmanager
-async def act(home: Path, cameras: str, cooldown: str = "60s") -> AsyncIterator[Act]:
-    """Run a device with `cameras`, its receiver and mailbox below `home`; drain and stop them at the end."""
+async def act(home: Path, cameras: str, cooldown: str = "60s", **environment: str) -> AsyncIterator[Act]:
+    """Run a device with `cameras`, its receiver and mailbox below `home`; drain and stop them at the end.
+
+    `environment` is the device's, beside what it has from here.
+    """
     loop = asyncio.get_running_loop()
     shim = home / "shim"
     shim.mkdir(exist_ok=True)
@@ -68,7 +71,8 @@ async def act(home: Path, cameras: str, cooldown: str = "60s") -> AsyncIterator[
         stage = await asyncio.to_thread(prepare, home / "stage", catcher.port, cameras, cooldown)
         catcher.deliver_to(home / "stage" / "mails")
         started = loop.time()
-        await start(stage, PYTHONPATH=str(shim))
+        path = ":".join(filter(None, (str(shim), environment.get("PYTHONPATH"))))
+        await start(stage, **{**environment, "PYTHONPATH": path})
         if stage.device is None or stage.device.stderr is None:
             raise RuntimeError("the device was not started")
         log = asyncio.create_task(stage.device.stderr.read())
