@@ -78,10 +78,11 @@ def box_name() -> str:
 
 def _sweep() -> None:
     """Remove the groups that a killed process left behind."""
-    for group in _CGROUPS.rglob(f"{_OURS}*-*"):
-        owner = group.name.removeprefix(_OURS).partition("-")[0]
-        if owner.isdigit() and not Path("/proc", owner).exists():
-            remove_cgroups([group])
+    for folder, groups, _ in os.walk(_CGROUPS):  # other than a glob it bears groups that vanish meanwhile
+        for name in [name for name in groups if name.startswith(_OURS)]:
+            owner = name.removeprefix(_OURS).partition("-")[0]
+            if owner.isdigit() and not Path("/proc", owner).exists():
+                remove_cgroups([Path(folder, name)])
 
 
 def network_options() -> list[str]:
