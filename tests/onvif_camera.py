@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 import socket
 import struct
 from contextlib import asynccontextmanager
@@ -59,6 +60,7 @@ class OnvifCamera:
     channels: tuple[Channel, ...]
     name: str = "Acme%20Eye"
     ahead: float = 0.0  # seconds that its clock is wrong
+    by_http: bool = False  # it takes the login by HTTP alone, as newer ones do
     port: int = 0
     asked: list[str] = field(default_factory=list)
     nonces: set[bytes] = field(default_factory=set)
@@ -86,6 +88,16 @@ class OnvifCamera:
         self.nonces.add(nonce)
         return True
 
+    def may_by_http(self, request: web.Request) -> bool:
+        """Return whether the request's digest is right (RFC 7616, 3.4.1)."""
+        told = dict(re.findall(r'(\w+)="?([^",]+)"?', request.headers.get("Authorization", "")))
+        if not told or told.get("nonce") != "n0nce":
+            return False
+        inner = _md5(f"{self.login[0]}:eye:{self.login[1]}")
+        whole = _md5(f"{request.method}:{request.path}")
+        wanted = _md5(f"{inner}:n0nce:{told['nc']}:{told['cnonce']}:{told['qop']}:{whole}")
+        return (told["username"], told["response"]) == (self.login[0], wanted)
+
     async def answer(self, request: web.Request) -> web.Response:
         """Answer a SOAP request."""
         root = ET.fromstring(await request.read())
@@ -94,7 +106,10 @@ class OnvifCamera:
         asked = body[0].tag.rpartition("}")[2]
         self.asked.append(asked)
         open_to_all = asked in {"GetSystemDateAndTime", "GetCapabilities"}
-        if not open_to_all and not self.may(root):
+        if not open_to_all and self.by_http and not self.may_by_http(request):
+            challenge = 'Digest realm="eye", qop="auth", nonce="n0nce", algorithm=MD5'
+            return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+        if not open_to_all and not self.by_http and not self.may(root):
             return _reply(_REFUSED, status=400)
         work = getattr(self, f"_{asked}")
         return _reply(work(body[0]))
@@ -194,6 +209,10 @@ async def _listen(camera: OnvifCamera) -> asyncio.BaseTransport:
     door.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Responder(camera), sock=door)
     return transport
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
 
 
 def _profile(channel: Channel) -> str:

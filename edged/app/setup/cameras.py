@@ -21,6 +21,7 @@ from edged.settings import CameraSection
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from edged.app.look import Look
     from edged.app.setup.pictures import Album
     from edged.capture.finding.found import Found
 
@@ -88,6 +89,8 @@ def _address(text: str) -> str:
 def _keep(camera: CameraAnswer, kind: str, place: _Place) -> CameraAnswer | None:
     """Show what the camera sees, and return it with a name if it is wanted."""
     shown = _show(camera, place)
+    if shown and camera.substream:
+        camera = _with_substream(camera)
     if not ask_yes("  Use this camera?" if shown else "  Use it all the same?", default=shown):
         return None
     name = ask("  Its name, for mails and pages", lambda text: _free(text, place.taken), _suggested(kind, place.taken))
@@ -96,6 +99,7 @@ def _keep(camera: CameraAnswer, kind: str, place: _Place) -> CameraAnswer | None
 
 
 def _show(camera: CameraAnswer, place: _Place) -> bool:
+    """Show a picture in the terminal and as a file; return whether there is one."""
     say("  taking a picture ...")
     try:
         look = asyncio.run(see(camera))
@@ -103,12 +107,28 @@ def _show(camera: CameraAnswer, place: _Place) -> bool:
     except (EdgedError, ValueError, OSError) as error:
         say(f"  {error}")
         return False
-    name = valid_name(camera.url.rpartition("@")[2] or camera.source)
-    path = place.album.add(name, picture)
+    path = place.album.add(camera.url.rpartition("@")[2] or camera.source, picture)
     if drawn := paint(picture.jpeg, own_colours(os.environ)):
         say(drawn)
-    say(f"  {look.text}; the picture: {path}")
+    say(f"  {_told(look)}; the picture: {path}")
     return True
+
+
+def _with_substream(camera: CameraAnswer) -> CameraAnswer:
+    """Look through the smaller stream, too; without one that works detection decodes the large one."""
+    password = camera.password if urlsplit(camera.substream).username else ""
+    small = replace(camera, url=camera.substream, substream="", password=password)
+    try:
+        say(f"  for detection: {_told(asyncio.run(see(small)))}")
+    except (EdgedError, ValueError) as error:
+        say(f"  its smaller stream is left out: {error}")
+        return replace(camera, substream="")
+    return camera
+
+
+def _told(look: Look) -> str:
+    rate = look.packets[-1].stream.rate
+    return f"{look.text}{f', {rate:g} pictures a second' if rate else ''}"
 
 
 def _suggested(kind: str, taken: Collection[str]) -> str:

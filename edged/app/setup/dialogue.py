@@ -34,12 +34,16 @@ _MAIL_LIMIT = 90.0  # seconds for a test mail
 
 def converse(path: Path, pictures: Path | None) -> int:
     """Ask, try, write the configuration to `path`, check it; return the exit code. `pictures` is where they go."""
-    path = path.absolute()
+    with Album(pictures) as album:
+        return _converse(path.absolute(), album)
+
+
+def _converse(path: Path, album: Album) -> int:
     former, config = existing(path)
     _require_writable(path)
     say("Enter takes what stands in [brackets]. Nothing is written before the end; Ctrl-C leaves all as it is.")
     answers = _box(config)
-    answers = replace(answers, cameras=_cameras(config, Album(pictures)))
+    answers = replace(answers, cameras=_cameras(config, album))
     if config is None and not answers.cameras:
         raise EdgedError("without a camera there is nothing to watch; nothing was written")
     title("mail")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from edged.app.setup.answers import valid_name
 from edged.base.disk import write_synced
 
 if TYPE_CHECKING:
@@ -14,16 +16,29 @@ if TYPE_CHECKING:
 
 
 class Album:
-    """The folder, made when the first picture comes: the one that was named, else a new one."""
+    """The folder, made when the first picture comes: the one that was named, else a new one.
+
+    A new one goes again when the block is left by an error or by Ctrl-C, which leave nothing behind.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._made: Path | None = None
+        self._names: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._made is not None and self._folder is None:
+            shutil.rmtree(self._made, ignore_errors=True)
 
     def add(self, name: str, picture: Still) -> Path:
-        """Write a picture and return where it is."""
+        """Write a picture and return where it is; `name` is made one that a file can have."""
         if self._made is None:
             self._made = self._make()
+        name = valid_name(name, self._names)
+        self._names.add(name)
         path = self._made / f"{name}.jpg"
         write_synced(path, picture.jpeg)
         _give(path)

@@ -53,7 +53,7 @@ def _taken(camera: Found, album: Album) -> tuple[str, str]:
         picture = asyncio.run(see(local(camera))).picture()
     except (EdgedError, ValueError) as error:
         return "problem", str(error)
-    return "picture", str(album.add(valid_name(f"{camera.kind} {camera.url}"), picture))
+    return "picture", str(album.add(f"{camera.kind} {camera.url}", picture))
 
 
 def configure(path: Path, findings: Findings | None = None) -> list[str]:

@@ -47,7 +47,8 @@ def typed(url: str) -> Script:
     return (
         (MORE, url),
         ("Its password", CAMERA),
-        ("smaller stream", ""),
+        ("smaller stream", url.replace("viewer@", "")),
+        ("its smaller stream is left out: rtsp://127.0.0.1", None),
         ("Use this camera?", ""),
         ("Its name, for mails and pages", "door"),
         ("there is a camera door already", None),
@@ -199,7 +200,8 @@ async def test_a_file_that_is_there_is_changed_in_place(tmp_path: Path, clip: Pa
             await person.passes_strangers(until=MORE)
             await person.answers(MORE, str(tmp_path / "nothing.mp4"))
             await person.answers(f"there is no {tmp_path}/nothing.mp4", str(clip))
-            await person.answers("smaller stream")
+            await person.answers("smaller stream", str(clip))
+            await person.sees("for detection: 160x120 h264")
             await person.answers("Use this camera?")
             await person.answers("Its name, for mails and pages", "film")
             await person.answers(MORE)
@@ -214,7 +216,8 @@ async def test_a_file_that_is_there_is_changed_in_place(tmp_path: Path, clip: Pa
             assert await person.ends() == 0
     assert path.with_name("edged.toml.bak").read_text() == text
     assert path.read_text() == text.replace("anna@", "ben@").replace(
-        'source = "synthetic"\n', f'source = "synthetic"\n\n[cameras.film]\nsource = "stream"\nurl = "{clip}"\n'
+        'source = "synthetic"\n',
+        f'source = "synthetic"\n\n[cameras.film]\nsource = "stream"\nurl = "{clip}"\nsubstream = "{clip}"\n',
     )
     assert [mail.recipients for mail in mailbox.mails] == [("ben@example.org",)]
 
@@ -237,6 +240,7 @@ INTERRUPTED: tuple[tuple[str, Script], ...] = (
     ("taking a picture", ((MORE, "CLIP"), ("smaller stream", ""))),
     ("To [anna@example.org]", ((MORE, ""), ("Change it?", "y"))),
     ("The key that", ((MORE, ""), ("Change it?", ""), ("Address of", "http://127.0.0.1:9"), ("name there", ""))),
+    ("Its name, for", ((MORE, "CLIP"), ("smaller stream", ""), ("Use this", ""))),
     ("Correct it?", ((MORE, ""), ("Change it?", ""), ("Address of", "http://127.0.0.1:9"), ("name", ""), ("key", "k"))),
 )
 

@@ -46,6 +46,15 @@ async def test_a_camera_whose_clock_is_wrong_takes_the_login(ahead: float) -> No
         assert await streams(eye.service, *LOGIN, SystemClock())
 
 
+async def test_a_camera_that_takes_the_login_by_http_alone() -> None:
+    """The digest of HTTP, which newer cameras demand; a wrong password is told apart as well."""
+    async with serve_camera(camera()) as eye:
+        eye.by_http = True
+        assert await streams(eye.service, *LOGIN, SystemClock())
+        with pytest.raises(LoginError):
+            await streams(eye.service, LOGIN[0], "wrong", SystemClock())
+
+
 @pytest.mark.parametrize("login", [("viewer", "wrong"), ("nobody", LOGIN[1]), ("", "")])
 async def test_a_wrong_login_is_told_apart(login: tuple[str, str]) -> None:
     """A camera that refuses the login raises what lets a person be asked again."""
