@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -54,6 +55,7 @@ def refusal(request: Request, config: ActConfig, entries: Sequence[Entry]) -> st
 
 def reboot() -> str:
     """Have systemd reboot the machine in order; return what was done. subprocess.SubprocessError, OSError."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # of that very reboot: the answer comes first
     subprocess.run(["systemctl", "reboot"], check=True, capture_output=True, text=True, timeout=_PATIENCE)  # noqa: S607 -- the unit's path
     return "the machine reboots"
 
