@@ -4,6 +4,7 @@
 
 The file ORDER holds a line "HOW TASK". HOW is
     wedge   the event loop's thread sleeps for ever (TASK is ignored)
+    leak    memory grows for ever (TASK is ignored)
     die     the task raises
     silent  the task does nothing any more
     deaf    likewise, and it does not end when it is cancelled
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 _DEADLINE = 2.0  # seconds of silence; the table's are up to 15 minutes
 _EVER = 86_400.0
+_MOUTHFUL, _PAUSE = 1_000_000, 0.02  # words and seconds: some 200 MB in a second
 
 
 class SabotageError(Exception):
@@ -57,6 +60,9 @@ class _Saboteur:
         log.warning("sabotaged", how=how, task=task)
         if how == "wedge":
             time.sleep(_EVER)
+        if how == "leak":
+            threading.Thread(target=_leak, daemon=True).start()
+            return
         asyncio.get_running_loop().call_soon_threadsafe(self._orders_of(task).put_nowait, how)
 
     def tasks(self, world: World) -> tuple[Task, ...]:
@@ -81,6 +87,13 @@ class _Saboteur:
             await (_obey(told, pulse) if told else work)
 
         return start
+
+
+def _leak() -> None:
+    held = []
+    while True:
+        held.append(b"leak" * _MOUTHFUL)
+        time.sleep(_PAUSE)
 
 
 async def _obey(how: str, pulse: Pulse) -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from tests.container import lab
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.container.lab import Box
 
 SABOTEUR = "/opt/lab/sabotage.py"
 KEY = "/etc/edged/receiver.key"
+_KEY = f'{{ file = "{KEY}" }}'
+_URL = "http://127.0.0.1:8378"
 _DEVICE = """
 [device]
 name = "lab"
@@ -30,26 +32,26 @@ critical_free = "100MB"
 """
 _LINE = """
 [receiver]
-url = "http://127.0.0.1:8378"
+url = "{url}"
 device = "lab"
-key = { file = "/etc/edged/receiver.key" }
+key = {key}
 reply_timeout = "5s"
 [push]
-rate = "%s"
+rate = "{rate}"
 """
 
 
 @contextlib.contextmanager
-def site(*, rate: str = "100Mbit/s", more: str = "") -> Iterator[Box]:
+def site(*, rate: str = "100Mbit/s", binds: Sequence[str] = ()) -> Iterator[Box]:
     """Boot a box where edged is installed, with limits that bind; the receiver runs, the device is only configured.
 
-    The device may send `rate`; `more` is added to its configuration.
+    The device may send `rate`; `binds` as `lab.boot` has it.
     """
-    with lab.boot(lab.installed()) as box:
+    with lab.boot(lab.installed(), binds=binds) as box:
         box.enforce()
         box.wait(lambda: box.unit("edged-receiver", "ActiveState") == "active", "the receiver is ready")
         box.put(KEY, add_device(box), mode=0o600, owner="edged:edged")
-        configure(box, rate=rate, more=more)
+        configure(box, rate=rate)
         yield box
 
 
@@ -59,9 +61,9 @@ def start(box: Box) -> None:
     box.wait(lambda: box.unit("edged", "StatusText").startswith("1 of 1 cameras"), "its camera delivers")
 
 
-def configure(box: Box, *, rate: str = "100Mbit/s", more: str = "") -> None:
-    """Write the device's configuration."""
-    box.put("/etc/edged/edged.toml", _DEVICE + _LINE % rate + more)
+def configure(box: Box, *, rate: str = "100Mbit/s", url: str = _URL, key: str = _KEY, more: str = "") -> None:
+    """Write the device's configuration; `url` is the receiver's, `key` says where the device's key is."""
+    box.put("/etc/edged/edged.toml", _DEVICE + _LINE.format(url=url, key=key, rate=rate) + more)
 
 
 def add_device(box: Box, name: str = "lab") -> str:
@@ -81,11 +83,11 @@ def drop_in(box: Box, unit: str, text: str) -> Iterator[None]:
     box.run("systemctl", "daemon-reload")
 
 
-def sabotaged(box: Box, *, watchdog: str = "4s") -> None:
-    """Have the service run with the saboteur inside, in a sandbox that is the same, and a shorter watchdog."""
+def sabotaged(box: Box, *, order: str = "wedge", watchdog: str = "4s") -> None:
+    """Have the service run with a saboteur inside, who obeys SIGUSR1, in the same sandbox with another watchdog."""
     source = lab.REPOSITORY / "scripts" / "soaks" / "sabotage.py"
     box.put(SABOTEUR, source.read_text(encoding="utf-8"))
-    box.put("/opt/lab/order", "wedge")
+    box.put("/opt/lab/order", order)
     run = f"/opt/edged/current/bin/python -P {SABOTEUR} run"
     text = f"[Service]\nEnvironment=SABOTAGE=/opt/lab/order\nExecStart=\nExecStart={run}\nWatchdogSec={watchdog}\n"
     box.put("/run/systemd/system/edged.service.d/sabotage.conf", text)
@@ -95,7 +97,7 @@ def sabotaged(box: Box, *, watchdog: str = "4s") -> None:
 def health(box: Box) -> dict[str, Any]:
     """Return what the device's /health says."""
     script = "import urllib.request as u, urllib.error as e\ntry: r = u.urlopen('http://127.0.0.1:8377/health')\n"
-    script += "except e.HTTPError as r: pass\nprint(r.read().decode())"
+    script += "except e.HTTPError as answer: r = answer\nprint(r.read().decode())"
     found: dict[str, Any] = json.loads(box.run("python3", "-c", script).stdout)
     return found
 
