@@ -1,4 +1,4 @@
-"""The privileged helper in a real systemd: asked by edged it does what root allows, and by a hostile edged nothing more."""
+"""The privileged helper in a real systemd: asked by edged it does what root allows, asked by a hostile one no more."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ HOSTILE = {
 
 
 def test_a_hostile_edged_gains_nothing(box: Box) -> None:
-    """Though all were allowed: what is no honest small file is removed and named, and nothing that it leads to is read."""
+    """Though all were allowed: what is no honest small file is removed and named, and nothing behind it is read."""
     box.put("/etc/edged/act.toml", '[reset.door]\nusb = ["1-1.3"]\n[reboot]\nallowed = true\n')
     box.put("/etc/secret", f"{ID}\nhunter2\n", mode=0o600)  # root's own: the helper could read it
     as_edged(box, f"printf '{ID}\\nx\\n' >/run/edged/mine; chmod 640 /run/edged/mine")
