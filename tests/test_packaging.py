@@ -67,6 +67,11 @@ def test_work_and_run_use_the_same_versions(machine: str, python: str) -> None:
     assert runtime.items() <= _pins("dev.txt", machine, python).items()
 
 
+def test_every_python_reads_cameras_with_the_same_pyav() -> None:
+    """PyAV's arguments change from one version to the next, and the suite runs with one."""
+    assert len({_pins("runtime.txt", machine, python)["av"] for machine in MACHINES for python in PYTHONS}) == 1
+
+
 @pytest.mark.parametrize("lock", ["runtime.txt", "dev.txt", "libcamera.txt"])
 def test_every_pin_has_hashes_and_no_address(lock: str) -> None:
     """A lock is good for any mirror, and pip refuses any other file than the one that was locked."""
