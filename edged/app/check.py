@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from edged.act.settings import load_act
+from edged.act.usb import UsbError, find
 from edged.app.client import owner
 from edged.app.look import look_at, on_daemon_thread
 from edged.app.trial import mail_trial, upload_trial
@@ -87,6 +89,8 @@ async def check_all(path: Path, *, send: bool) -> list[Row]:
         *(_guarded(f"folder {name}", _folder(f"folder {name}", folder)) for name, folder in config.folders.items()),
     ]
     looks.append(_guarded("status page", _pages(config.http.listen, running=cameras is not None)))
+    if config.recovery.reboot or any(camera.reset for camera in config.cameras.values()):
+        looks.append(_guarded("helper", _helper(config, path.with_name("act.toml"))))
     rows += await asyncio.gather(*looks)
     rows += [_people(config), _clock(clock)]
     if send:
@@ -111,6 +115,7 @@ _HINTS = {
     "receiver": "look at receiver.url, the network and the receiver's own log",
     "mail": "look at host, port and security of the relay in [[mail.relays]]",
     "folder": "mount it, or correct its path",
+    "helper": "correct act.toml; until then the privileged helper does nothing",
     "status": "another program holds the port, or the address is not this machine's: correct http.listen",
 }
 
@@ -233,6 +238,25 @@ async def _pages(listen: str, *, running: bool) -> Row:
     hint = "listen on 127.0.0.1, and go there through ssh or a reverse proxy that asks for a password"
     text = f"{listen} can be reached from other machines, and it has no login"
     return Row(level=Level.WARN, what="status page", text=text, hint=hint)
+
+
+async def _helper(config: DeviceConfig, act: Path) -> Row:
+    """Return whether the privileged helper may do, and can do, what the configuration has edged ask for."""
+    rules = await asyncio.to_thread(load_act, act)
+    wrong = [] if rules.reboot.allowed or not config.recovery.reboot else ["a reboot is not allowed"]
+    for name in (name for name, camera in config.cameras.items() if camera.reset):
+        rule = rules.reset.get(name)
+        if rule is None:
+            wrong.append(f"a reset of camera {name} is not allowed")
+            continue
+        try:
+            for device in rule.usb:
+                await asyncio.to_thread(find, device, rule.method)
+        except UsbError as error:
+            wrong.append(f"camera {name} can't be reset: {error}")
+    if wrong:
+        return Row(level=Level.WARN, what="helper", text="; ".join(wrong), hint=f"look at {act}")
+    return Row(level=Level.OK, what="helper", text="may do what edged would ask for")
 
 
 def _people(config: DeviceConfig) -> Row:

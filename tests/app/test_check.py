@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -300,3 +301,39 @@ async def test_beside_a_running_daemon_its_cameras_are_asked_of_it(site: Site) -
         assert "first picture after" in rows["camera yard"].text
         assert rows["state directory"].text.endswith("edged is running on it")
         assert (await world.outbox.counts()).waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("act", "level", "text"),
+    [
+        ("", Level.WARN, "a reboot is not allowed; a reset of camera door is not allowed"),
+        (
+            '[reset.door]\nusb = ["99-9.9"]\n[reboot]\nallowed = true',
+            Level.WARN,
+            "camera door can't be reset: there is no device at 99-9.9",
+        ),
+        ("[reboot]\nallow = true", Level.ERROR, "did you mean 'allowed'?"),
+    ],
+)
+async def test_what_edged_asks_the_privileged_helper_is_held_against_root_s_file(
+    site: Site, act: str, level: Level, text: str
+) -> None:
+    """What it does not allow, or can't do, shows before the night in which it is needed."""
+    if os.getuid() != 0:
+        pytest.skip("only root's own file allows anything")
+    (site.folder / "act.toml").write_text(act)
+    site.tables["cameras"]["door"]["reset"] = True
+    site.tables["recovery"] = {"reboot": True}
+    wrong = await site.wrong()
+    assert wrong["helper"].level is level
+    assert text in wrong["helper"].text
+
+
+async def test_a_helper_that_may_what_it_is_asked_for_is_ok(site: Site) -> None:
+    """And without anything to ask for there is nothing to tell."""
+    if os.getuid() != 0:
+        pytest.skip("only root's own file allows anything")
+    assert "helper" not in await site.check()
+    (site.folder / "act.toml").write_text("[reboot]\nallowed = true")
+    site.tables["recovery"] = {"reboot": True}
+    assert (await site.check())["helper"].level is Level.OK
