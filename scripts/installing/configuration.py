@@ -33,6 +33,7 @@ _JUDGES = {
         load="load(Path(sys.argv[1]), ReceiverConfig)",
     ),
 }
+_REFUSED = 2  # edged's exit code for what it can't do, with a sentence
 _URL = re.compile(r'^public_url = ".*"$', re.MULTILINE)
 
 
@@ -50,9 +51,12 @@ def configure(role: Role, release: Release, url: str) -> bool:
 
 
 def _found(role: Role, release: Release) -> bool:
-    """Have edged write down the cameras that it finds, and tell what it says."""
+    """Have edged write down the cameras that it finds, and tell what it says; that there is none is no error."""
     done = run(release.program, "setup", "--yes", "--config", role.config, check=False)
-    say("\n  ".join(["edged setup:", *(done.stdout + done.stderr).splitlines()]))
+    said = "\n  ".join(["edged setup:", *(done.stdout + done.stderr).splitlines()])
+    if done.returncode not in {0, _REFUSED}:
+        raise InstallError(f"{said}\ninstall: {release.name} does not work; nothing that runs was changed")
+    say(said)
     return role.config.exists()
 
 

@@ -23,10 +23,11 @@ _PICAMERA = Path("/usr/lib/python3/dist-packages/picamera2")
 _LOCK = SOURCE / "requirements" / "runtime.txt"
 _TIED = ("setpriv", "--pdeathsig", "KILL", "--")  # what is left behind would go on writing where the next run works
 _KEPT = 2  # releases: the active one, and one to look at when something is wrong
-_ROOM = 900_000_000  # bytes: a release, and its packages as they are fetched (0.5 GB at most on x86-64)
+_ROOM = 700_000_000  # bytes: a release (0.4 GB), and its packages as they are fetched
 _FACTS = "release.json"
 _USED = "used"  # a release's mark, as old as the last time that it became, or ceased to be, the active one
 _UNITS = {".service", ".timer", ".path"}
+_IMPORTS = "import edged.app.daemon, edged.receiver.app"  # a release that can't even be imported is none
 _COPIED = ("systemd", "config")  # beside the program in a release: what belongs to its version
 
 
@@ -124,10 +125,13 @@ def _make(release: Release, base: Release | None) -> None:
     if base is None:
         say("fetching and unpacking the packages of requirements/runtime.txt")
         _pip(release, "--only-binary=:all:", "--require-hashes", "-r", _LOCK)
+        if _site():  # what the system's picamera2 needs was compiled for the system's numpy, and loads with no other
+            run(release.python, "-m", "pip", "uninstall", "-q", "-y", "--root-user-action=ignore", "numpy")
     else:
         _share(base, release)
     say(f"building {release.name}")
     _pip(release, "--no-deps", "--no-index", "--no-build-isolation", SOURCE)
+    run(release.python, "-I", "-c", _IMPORTS)
     for name in _COPIED:
         shutil.copytree(SOURCE / name, release.path / name)
     if wanted() != release:
@@ -138,7 +142,9 @@ def _pip(release: Release, *arguments: str | Path) -> None:
     # not the settings of a checkout's owner; what has been fetched is kept until all is done: lines break
     cache = [] if "PIP_CACHE_DIR" in os.environ else ["--cache-dir", str(WHEELS)]
     quiet = ("-q", "--disable-pip-version-check", "--root-user-action=ignore", "--no-input")
-    run(*_TIED, release.python, "-m", "pip", "install", *quiet, *cache, *arguments)
+    WHEELS.mkdir(exist_ok=True)
+    place = f"TMPDIR={WHEELS}"  # /tmp may lie in the memory of a box that has little
+    run(*_TIED, "env", place, release.python, "-m", "pip", "install", *quiet, *cache, *arguments)
 
 
 def _twin() -> Release | None:
