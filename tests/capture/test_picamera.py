@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import atexit
 import queue
 from itertools import count, islice
 from pathlib import Path
@@ -88,6 +89,7 @@ class PiClass:
         assert camera_num == 0
         assert not self._pi.held
         self._pi.tuning = tuning
+        atexit.register(self._pi.close)  # as picamera2 does
         return self._pi
 
     def global_camera_info(self) -> list[dict[str, Any]]:
@@ -397,6 +399,13 @@ def test_a_silent_camera_is_told_and_closed_in_the_order_that_does_not_hang() ->
     mine.close()
     mine.close()
     assert pi.calls == ["start", "start_encoder", "cancel_all_and_flush", "stop_encoder", "close"]
+
+
+def test_the_end_of_the_process_does_not_wait_for_a_camera() -> None:
+    """picamera2 would close it then, which may last for ever; whoever opened it has closed it or has left it behind."""
+    before = atexit._ncallbacks()
+    camera(FakePi()).open()
+    assert atexit._ncallbacks() == before
 
 
 def test_a_camera_that_is_not_there_is_told_by_its_number() -> None:
