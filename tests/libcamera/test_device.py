@@ -43,7 +43,8 @@ async def test_a_clip_begins_before_and_holds_every_picture_with_the_sensors_tim
     assert taken[first + len(pictures) - 1] >= asked + 0.8
     for number, picture in enumerate(pictures, first):
         assert virtual_pi.number("front", picture.to_ndarray()[: picture.height]) == number % PICTURES
-        assert float(picture.time or 0.0) - times[0] == pytest.approx(taken[number] - taken[first], abs=1e-4)  # MP4 rounds
+        told = float(picture.time or 0.0) - times[0]
+        assert told == pytest.approx(taken[number] - taken[first], abs=1e-4)  # MP4 rounds
 
 
 def _stamps(path: Path) -> list[tuple[int, float]]:
