@@ -20,7 +20,8 @@ async def test_the_next_run_tells_why_the_last_one_left(tmp_path: Path) -> None:
     """Exit code 1, so that systemd starts it anew; the reason is in the log of both, and on the page of the second."""
     film = tmp_path / "film.mp4"
     shutil.copy(FOOTAGE, film)
-    sections: dict[str, Any] = {
+    door = {"url": str(film), "loop": True}
+    sections: dict[str, Any] = {"cameras": {"door": door}, "recovery": {"leave_after": "1s"}}
         "cameras": {"door": {"url": str(film), "loop": True}},
         "recovery": {"leave_after": "1s"},
     }
