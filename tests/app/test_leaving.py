@@ -22,9 +22,6 @@ async def test_the_next_run_tells_why_the_last_one_left(tmp_path: Path) -> None:
     shutil.copy(FOOTAGE, film)
     door = {"url": str(film), "loop": True}
     sections: dict[str, Any] = {"cameras": {"door": door}, "recovery": {"leave_after": "1s"}}
-        "cameras": {"door": {"url": str(film), "loop": True}},
-        "recovery": {"leave_after": "1s"},
-    }
     async with daemon(tmp_path, **sections) as edged:
         await until(lambda: _watched(edged))
         os.truncate(film, 0)
