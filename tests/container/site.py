@@ -21,14 +21,16 @@ _DEVICE = """
 [device]
 name = "lab"
 timezone = "Europe/Berlin"
-[cameras.door]
-source = "synthetic"
-size = "320x180"
-synthetic = { walks = [], lamps = [] }
 [outbox]
 warn_share = "0%"
 critical_share = "0%"
 critical_free = "100MB"
+"""
+_CAMERA = """
+[cameras.door]
+source = "synthetic"
+size = "320x180"
+synthetic = { walks = [], lamps = [] }
 """
 _LINE = """
 [receiver]
@@ -61,9 +63,11 @@ def start(box: Box) -> None:
     box.wait(lambda: box.unit("edged", "StatusText").startswith("1 of 1 cameras"), "its camera delivers")
 
 
-def configure(box: Box, *, rate: str = "100Mbit/s", url: str = _URL, key: str = _KEY, more: str = "") -> None:
+def configure(
+    box: Box, *, camera: str = _CAMERA, rate: str = "100Mbit/s", url: str = _URL, key: str = _KEY, more: str = ""
+) -> None:
     """Write the device's configuration; `url` is the receiver's, `key` says where the device's key is."""
-    box.put("/etc/edged/edged.toml", _DEVICE + _LINE.format(url=url, key=key, rate=rate) + more)
+    box.put("/etc/edged/edged.toml", _DEVICE + camera + _LINE.format(url=url, key=key, rate=rate) + more)
 
 
 def add_device(box: Box, name: str = "lab") -> str:
