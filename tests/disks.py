@@ -12,6 +12,7 @@ import os
 import shutil
 import struct
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -20,13 +21,15 @@ from edged.base.disk import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 FileSystem = Literal["ext4", "xfs"]
 
 _SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN: _IOR('X', 125, __u32)
 _NO_FLUSH = 2  # EXT4_GOING_FLAGS_NOLOGFLUSH, XFS_FSOP_GOING_FLAGS_NOLOGFLUSH
 _LEAST_XFS = 300 << 20  # mkfs.xfs makes none that is smaller
+# whole at once: what the kernel would write later on its own is nobody's
+_EXT4 = ("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0")
+_SECTOR = 512  # bytes, as /sys/block counts
 _BUSY = 20.0  # seconds; a killed process' files are closed a moment after it
 
 can_mount = os.geteuid() == 0 and all(map(shutil.which, ("mount", "mkfs.ext4", "mkfs.xfs")))
@@ -66,6 +69,12 @@ class LoopDisk:
                 "timeout", str(_BUSY), "sh", "-c", 'until umount "$0" 2>/dev/null; do sleep 0.05; done', str(self.mount)
             )
 
+    def written(self) -> int:
+        """Return the bytes that the card was given since it was made, with all that waits in memory now."""
+        _run("sync", "-f", str(self.mount))
+        device = Path(_run("findmnt", "-no", "SOURCE", str(self.mount)).strip()).name
+        return int(Path(f"/sys/block/{device}/stat").read_text(encoding="ascii").split()[6]) * _SECTOR
+
     def set_read_only(self, wanted: bool) -> None:
         """Make it read-only as the kernel does after errors, or writable again, while it stays in use.
 
@@ -99,7 +108,7 @@ def loop_disk(folder: Path, fs: FileSystem = "ext4", *, size: int = 64 << 20, na
         disk.mount.mkdir()
         with disk.image.open("xb") as file:
             file.truncate(max(size, _LEAST_XFS) if fs == "xfs" else size)
-        _run(*(("mkfs.ext4", "-q", "-F", "-m", "0") if fs == "ext4" else ("mkfs.xfs", "-q")), str(disk.image))
+        _run(*(_EXT4 if fs == "ext4" else ("mkfs.xfs", "-q")), str(disk.image))
         disk.put_in()
         try:
             yield disk
@@ -143,5 +152,5 @@ def _finish(disk: LoopDisk) -> None:
         disk.take_out(by_force=True)
 
 
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
+def _run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True).stdout.decode()

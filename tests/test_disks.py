@@ -69,3 +69,13 @@ def test_a_disk_is_out_though_a_process_has_mounts_of_its_own(tmp_path: Path) ->
             disk.remount()
             (disk.mount / "after").write_bytes(b"")
             other.communicate(b"\n")
+
+
+@needs_disks
+def test_what_the_card_was_given_is_counted(tmp_path: Path) -> None:
+    """Bytes that only wait in memory are among them, and so is what the file system writes beside them."""
+    with loop_disk(tmp_path) as disk:
+        before = disk.written()
+        assert disk.written() - before < 100_000
+        (disk.mount / "file").write_bytes(os.urandom(1_000_000))
+        assert 1_000_000 <= disk.written() - before < 1_300_000

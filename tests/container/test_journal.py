@@ -93,7 +93,8 @@ def lines() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def told() -> Iterator[Told]:
     """A box in which somebody walked by, the receiver went away under the upload, and edged was restarted after it."""
-    with site(rate="384kbit/s", more=_MORE) as box:
+    with site() as box:
+        configure(box, rate="384kbit/s", more=_MORE)
         box.put("/opt/lab/smtp_sink.py", _SINK.read_text(encoding="utf-8"))
         box.run("systemd-run", "--unit=sink", "python3", "/opt/lab/smtp_sink.py", "2525", "/var/mail/sink")
         box.run("systemctl", "start", "edged")
@@ -196,9 +197,6 @@ def test_gaps(told: Told) -> None:
 
 def test_the_catalogue_explains(told: Told) -> None:
     """Journalctl -x says what to do, with the entry's own values."""
-    catalogue = (lab.REPOSITORY / "systemd" / "edged.catalog").read_text(encoding="utf-8")
-    told.box.put("/usr/local/lib/systemd/catalog/edged.catalog", catalogue)
-    told.box.run("journalctl", "--update-catalog")
     shown = told.box.sh(f"{lines()['errors today']} -x --no-pager").stdout
     assert "Subject: mail:nobody@example.org will not take delivery" in shown
     assert re.search(r'"edged outbox show \d+" tells what it is', shown)
