@@ -17,7 +17,7 @@ import structlog
 from edged.act.asking import ANSWERS, ASK
 from edged.act.ledger import LEDGER
 from edged.act.settings import CONFIG, ActConfig, load_act
-from edged.act.usb import DEVICES
+from edged.act.usb import Bus
 from edged.act.work import Places, work
 from edged.base import log as logs
 from edged.base.clock import SystemClock
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         log.error("nothing is allowed", config=str(options.config), reason=str(error))
         code = 1
-    places = Places(ask=options.ask, answers=options.answers, ledger=options.ledger, devices=options.devices)
+    places = Places(ask=options.ask, answers=options.answers, ledger=options.ledger, bus=Bus(devices=options.devices))
     try:
         work(config, places, SystemClock())
     except OSError as error:
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         ("ask", Path("/run/edged") / ASK),
         ("answers", ANSWERS),
         ("ledger", LEDGER),
-        ("devices", DEVICES),
+        ("devices", Bus().devices),
     ):
         parser.add_argument(f"--{name}", type=Path, default=default, metavar="PATH", help="default: %(default)s")
     return parser

@@ -11,7 +11,7 @@ import structlog
 
 from edged.act.asking import Answer, RefusedRequestError, take_requests, write_answer
 from edged.act.ledger import Entry, elapsed, grown, is_spent, open_ledger, write_ledger
-from edged.act.usb import UsbError, reset
+from edged.act.usb import Bus, UsbError, reset
 from edged.base.clock import stamp
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Places:
     ask: Path
     answers: Path
     ledger: Path
-    devices: Path
+    bus: Bus
 
 
 def refusal(request: Request, config: ActConfig, entries: Sequence[Entry]) -> str:
@@ -104,4 +104,4 @@ def _do(request: Request, config: ActConfig, places: Places, clock: Clock, resta
     if not request.camera:
         return restart()
     rule = config.reset[request.camera]
-    return reset(rule.usb, rule.method, rule.off, clock, places.devices)
+    return reset(rule.usb, rule.method, rule.off, clock, places.bus)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from edged.act.settings import load_act
-from edged.act.usb import UsbError, find
+from edged.act.usb import Bus, UsbError, find
 from edged.app.client import owner
 from edged.app.look import look_at, on_daemon_thread
 from edged.app.trial import mail_trial, upload_trial
@@ -251,7 +251,7 @@ async def _helper(config: DeviceConfig, act: Path) -> Row:
             continue
         try:
             for device in rule.usb:
-                await asyncio.to_thread(find, device, rule.method)
+                await asyncio.to_thread(find, device, rule.method, Bus())
         except UsbError as error:
             wrong.append(f"camera {name} can't be reset: {error}")
     if wrong:

@@ -17,7 +17,7 @@ from edged.act.work import Places, refusal, work
 from edged.base.clock import Stamp
 from edged.base.config import Duration, parse
 from edged.base.errors import ConfigError
-from tests.act.tree import device, port
+from tests.act.tree import TreeBus, device, port
 from tests.outbox.world import HandClock
 
 if TYPE_CHECKING:
@@ -61,10 +61,13 @@ class Helper:
         self.config = config
         self.clock = HandClock()
         self.places = Places(
-            ask=root / "ask", answers=root / "answers.json", ledger=root / "ledger.json", devices=root / "usb"
+            ask=root / "ask",
+            answers=root / "answers.json",
+            ledger=root / "ledger.json",
+            bus=TreeBus(devices=root / "usb"),
         )
-        device(self.places.devices, "1-1.3")
-        port(self.places.devices, "1-1:1.0", "1-1-port3")
+        device(root / "usb", "1-1.3")
+        port(root / "usb", "1-1:1.0", "1-1-port3")
         self.reboots = 0
 
     def ask(self, name: str) -> Answer:
@@ -195,16 +198,15 @@ def test_nobody_asked_anything(tmp_path: Path) -> None:
 
 
 @needs_root
-def test_a_port_that_is_off_is_switched_on_when_the_helper_is_stopped(tmp_path: Path) -> None:
+def test_a_device_that_is_off_is_switched_on_when_the_helper_is_stopped(tmp_path: Path) -> None:
     """Systemd's time-out or a stop in the middle must not leave a camera dark."""
-    device(tmp_path / "devices", "1-1.3")
-    file = port(tmp_path / "devices", "1-1:1.0", "1-1-port3")
+    file = device(tmp_path / "devices", "1-1.3") / "authorized"
     (tmp_path / "act.toml").write_text('[reset.door]\nusb = ["1-1.3"]\noff = "60s"\n')
     write_request(tmp_path / "ask", Request(name="reset-door", id=ID))
     with subprocess.Popen(_command(tmp_path)) as helper:
-        while file.read_text()[0] != "1":
+        while file.read_text()[0] != "0":
             assert helper.poll() is None
         helper.send_signal(signal.SIGTERM)
         assert helper.wait(30) == 1
-    assert file.read_text()[0] == "0"
+    assert file.read_text()[0] == "1"
     assert [entry.what for entry in read_ledger(tmp_path / "ledger")] == ["reset-door"]

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from edged.act.usb import Bus
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreeBus(Bus):
+    """A bus whose hubs can be asked without a node: all of them switch power but `unswitched`."""
+
+    unswitched: frozenset[str] = field(default_factory=frozenset)
+
+    def can_switch(self, hub: Path) -> bool:
+        """Return what the hub would say."""
+        return hub.name not in self.unswitched
 
 
 def device(root: Path, name: str, *, vendor: str = "046d", product: str = "0825", serial: str = "") -> Path:
