@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 UNITS = Path(__file__).parent.parent.parent / "systemd"
-NAMES = sorted(path.name for path in UNITS.iterdir() if path.is_file())
+NAMES = sorted(path.name for path in UNITS.iterdir() if path.suffix in {".path", ".service", ".timer"})
 _INSTALLED = re.compile(r"/opt/edged/current/bin/\w+")
 
 
