@@ -24,7 +24,7 @@ class ResetRule:
     """`[reset.CAMERA]`: how the power of one camera is reset."""
 
     usb: tuple[str, ...]  # ports ("1-1.3") or devices ("046d:0825", "046d:0825:SERIAL"), switched together
-    method: Literal["auto", "power", "authorize"] = "auto"  # auto: the port's power where the kernel can switch it
+    method: Literal["auto", "power", "authorize"] = "auto"  # auto: the power where the hub can switch it
     off: Duration = Duration(5)
     a_day: int = 3
 
