@@ -213,6 +213,16 @@ def test_a_new_version_takes_over_and_keeps_all(site: Site, before: str) -> None
     assert site.box.sh("ls -A /run/systemd/system | grep edged || true").stdout == ""
 
 
+def test_without_a_start_what_runs_goes_on(site: Site, before: str) -> None:
+    """The new version is the active one, and the person is told how to have it run."""
+    process = site.process()
+    done = site.install(site.sources.make("later", "0.1.2"), "--no-start")
+    assert (done.returncode, site.process()) == (0, process), done.stderr
+    assert "edged.service still runs the former version. Next: sudo systemctl restart edged.service" in done.stderr
+    assert site.box.run("edged", "--version").stdout == "edged 0.1.2\n"
+    site.box.run("systemctl", "restart", "edged.service")
+
+
 def test_a_newer_database_is_given_back_when_its_version_fails(site: Site, before: str) -> None:
     """The former version reads it again, and knows what it knew; what the newer one wrote is kept beside."""
     known = site.incidents()
@@ -227,7 +237,7 @@ def test_a_newer_database_is_given_back_when_its_version_fails(site: Site, befor
     done = site.install(site.sources.make("newer", "0.2.0", outbox__opening=_NEWER_SCHEMA))
     assert (done.returncode, site.schema()) == (0, 2), done.stderr
     kept = site.box.run("ls", "/opt/edged/releases").stdout.split()
-    assert [name.partition("-")[0] for name in kept[-2:]] == ["0.1.1", "0.2.0"]
+    assert [f"/opt/edged/releases/{name}" for name in kept if not name.startswith("0.2.0")] == before.splitlines()[:1]
     done = site.install("/sources/same/scripts")
     assert done.returncode == 1
     assert "is of a newer edged: schema 2" in done.stderr
