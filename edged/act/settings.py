@@ -13,7 +13,7 @@ from edged.base.errors import ConfigError, Mistake
 
 CONFIG = Path("/etc/edged/act.toml")
 
-_LONGEST_OFF = 60.0  # seconds; the unit gives a whole reset two minutes
+_LONGEST_OFF = 60.0  # seconds
 # the kernel's name of a device, which is that of its port (bus-port.port...), or what the device says that it is
 _PORT = re.compile(r"\d{1,3}-\d{1,3}(\.\d{1,3}){0,6}")
 _IDENTITY = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}(:.{1,126})?")

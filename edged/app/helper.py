@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _LOOK = 1.0  # seconds
-_PATIENCE = 180.0  # seconds; a reset takes two minutes at most
+_PATIENCE = 900.0  # seconds; a reset takes a good minute at most, and several wait for each other
 _SHOWN = 86_400.0  # seconds for which /health tells of an answer
 
 _SILENT = "the privileged helper does not answer; see: systemctl status edged-act.path edged-act.service"

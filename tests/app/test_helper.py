@@ -85,7 +85,7 @@ async def test_a_helper_that_does_not_answer_is_told_and_not_asked_any_more(tmp_
     desk = Desk(tmp_path)
     await desk.helper.reboot("no camera has delivered for 3 h")
     assert (desk.ask / "reboot").exists()
-    desk.clock.at += 181
+    desk.clock.at += 901
     await desk.helper.step()
     assert not (desk.ask / "reboot").exists()
     assert "systemctl status edged-act.path" in desk.helper.sentences()[0]
