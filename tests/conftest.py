@@ -7,12 +7,13 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.simloop import run_simulated
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
     from tests.simloop import Simulate
@@ -49,6 +50,14 @@ def free_port() -> int:
 def simulate() -> Simulate:
     """Run a scene in virtual time: `simulate(scene)`, where `scene(clock)` is a coroutine function."""
     return run_simulated
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """Have what a command sets up of the log in this process end with its test: its stream is closed then."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -110,7 +110,8 @@ class Reloader:
             raise
         changes = fresh.changes
         if changes.taken:
-            logs.set_level(changes.config.log.level)
+            if "log.level" in changes.taken:
+                logs.set_level(changes.config.log.level)
             world.adopt(changes.config, fresh.endpoints, fresh.credentials)
             self._http.adopt(changes.config.supervise)
         self._prints |= {key: value for key, value in fresh.prints.items() if key not in changes.restart}
