@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -42,14 +43,12 @@ class VirtualPi:
 
     def luma(self, camera: str, number: int) -> np.ndarray:
         """Return a picture's luma as it is in the stream, uint8, as high and wide as the sensor's."""
-        image = cv2.imread(str(self.folder / camera / f"{number}.jpg"), cv2.IMREAD_GRAYSCALE)
-        assert image is not None
-        return image
+        return _luma(self.folder / camera / f"{number}.jpg")
 
     def number(self, camera: str, luma: np.ndarray) -> int:
         """Return which of the camera's pictures this is, by its luma of any size."""
-        far = [np.abs(_small(self.luma(camera, number)) - _small(luma)).mean() for number in range(PICTURES)]
-        return int(np.argmin(far))
+        drawn = _round(self.folder / camera)
+        return int(np.argmin(np.abs(drawn - _small(luma)).mean(axis=(1, 2))))
 
     def picture(self, camera: str, number: int) -> np.ndarray:
         """Return a picture, BGR, uint8, as high and wide as the sensor's: as it would look on a screen."""
@@ -115,6 +114,18 @@ def _seen(image: np.ndarray) -> np.ndarray:
     y, u, v = (y - 16) * 255 / 219, (u - 128) * 255 / 224, (v - 128) * 255 / 224
     planes = (y + 1.8556 * u, y - 0.1873 * u - 0.4681 * v, y + 1.5748 * v)  # ITU-R BT.709, item 3
     return np.asarray(cv2.merge(planes).clip(0, 255).round(), dtype=np.uint8)
+
+
+@cache
+def _luma(path: Path) -> np.ndarray:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
+    return image
+
+
+@cache
+def _round(folder: Path) -> np.ndarray:
+    return np.stack([_small(_luma(folder / f"{number}.jpg")) for number in range(PICTURES)])
 
 
 def _small(luma: np.ndarray) -> np.ndarray:
