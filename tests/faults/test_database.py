@@ -210,6 +210,21 @@ async def test_the_copy_brings_back_what_no_file_tells(shop: Shop) -> None:
         assert {one.state for one in await outbox.deliveries_of(OTHER)} == {State.DONE}
 
 
+async def test_an_older_database_that_is_put_back_learns_from_the_files(shop: Shop) -> None:
+    """What came after it, the files and their sidecars tell: a failed upgrade of edged puts such a one back."""
+    before, held = await states(shop), shop.files()
+    with closing(sqlite3.connect(shop.database)) as database:
+        database.execute("PRAGMA foreign_keys = on")
+        files = [identity for (identity,) in database.execute("SELECT id FROM files WHERE incident = ?", [OTHER])]
+        database.executemany("DELETE FROM deliveries WHERE subject = ?", [[each] for each in (*files, OTHER)])
+        database.execute("DELETE FROM files WHERE incident = ?", [OTHER])
+        database.execute("DELETE FROM incidents WHERE id = ?", [OTHER])
+        database.commit()
+    async with started(shop) as outbox:
+        assert not outbox.rebuilt
+        await require_law(outbox, shop, held, before)
+
+
 async def test_alerts_that_may_not_have_gone_out_are_told_in_one_digest(shop: Shop) -> None:
     """Without a copy the sidecars tell which were sent; of the others one digest goes to each recipient, once."""
     (shop.state / "outbox.db.backup").unlink()
