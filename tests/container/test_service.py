@@ -62,6 +62,22 @@ def test_an_upload_and_an_incident_go_on_after_a_restart(box: Box, fault: str) -
     assert _stored(box) == _of_device(box)
 
 
+@pytest.mark.parametrize("signal", ["KILL", "STOP"])
+def test_an_upload_goes_on_after_the_receiver_s_restart(box: Box, signal: str) -> None:
+    """Killed, or stopped dead so that its watchdog ends it: it is started anew and takes the rest."""
+    with drop_in(box, "edged-receiver.service", "[Service]\nWatchdogSec=4s\n"):
+        box.run("systemctl", "restart", "edged-receiver")
+        start(box)
+        _upload(box)
+        box.wait(lambda: _arrived(box) > _BYTES // 3, "a third has arrived")
+        box.run("systemctl", "kill", "--kill-whom=main", f"--signal={signal}", "edged-receiver")
+        box.wait(lambda: box.unit("edged-receiver", "NRestarts") == "1", "systemd starts it anew")
+        box.wait(lambda: events(box, "delivered"), "the upload ends", limit=180)
+    assert health(box)["bytes_sent"] < _BYTES + _SLACK
+    assert len(events(box, "file stored", unit="edged-receiver")) == 1
+    assert _stored(box) == _of_device(box)
+
+
 def test_an_ordered_stop_seals_what_is_open_and_ends_by_itself(box: Box) -> None:
     """In mid-incident and mid-upload: STOPPING is told, the clip is whole, nothing is killed, the next start clean."""
     start(box)
