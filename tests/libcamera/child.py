@@ -3,6 +3,7 @@
 python -m tests.libcamera.child read SETTINGS SECONDS FILE    reads one camera, pickles what it gave
 python -m tests.libcamera.child metadata SETTINGS             opens a camera and prints what libcamera tells of it
 python -m tests.libcamera.child again SETTINGS TIMES          opens and closes it, prints what that leaves open
+python -m tests.libcamera.child pending SETTINGS FILE         has it hang by that file, asks for a picture, closes it
 python -m tests.libcamera.child await SETTINGS                opens it once it is there, and says when it is not yet
 python -m tests.libcamera.child hold CAMERA                   keeps it until its input ends
 python -m tests.libcamera.child signatures                    prints what picamera2's methods take, as JSON
@@ -30,6 +31,7 @@ from edged.base.config import parse
 from edged.base.errors import CameraError
 from edged.capture.picamera import PiCamera
 from edged.capture.settings import CameraSettings
+from edged.capture.timeline import LiveTimeline
 from edged.cli import main
 
 _CALLED = (
@@ -83,6 +85,19 @@ def _again(settings: str, times: str) -> None:
         gc.collect()
         counts.append((len(list(Path("/proc/self/fd").iterdir())), threading.active_count()))
     _tell(counts)
+
+
+def _pending(settings: str, order: str) -> None:
+    camera = _camera(settings)
+    camera.open()
+    next(camera.read())
+    Path(order).touch()
+    try:
+        while True:  # what was under way still comes
+            camera._frame(1, LiveTimeline(SystemClock()))
+    except CameraError as error:
+        camera.close()
+        _tell(str(error))
 
 
 def _await(settings: str) -> None:
@@ -152,6 +167,7 @@ if __name__ == "__main__":
         "read": _read,
         "metadata": _metadata,
         "again": _again,
+        "pending": _pending,
         "await": _await,
         "hold": _hold,
         "signatures": _signatures,

@@ -175,6 +175,13 @@ def test_opening_again_and_again_leaves_nothing_open(virtual_pi: VirtualPi, *, h
     assert threads[-1] <= threads[1]
 
 
+def test_a_camera_that_hangs_while_a_picture_is_asked_for_can_be_closed(virtual_pi: VirtualPi) -> None:
+    """picamera2's `stop` waits for what is asked for, for ever: it is cancelled first."""
+    order = virtual_pi.folder / "stall-front"
+    told = _child(virtual_pi, "pending", json.dumps({**_SETTINGS, "read_timeout": "1s"}), order)
+    assert told == "the Pi camera gave no picture for 1 s"
+
+
 def test_a_check_of_a_camera_that_hangs_ends(virtual_pi: VirtualPi) -> None:
     """The command tells that nothing comes and leaves, though picamera2 would like to close the camera at its end."""
     virtual_pi.order("stall", "front")
