@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 CACHE = Path.home() / ".cache" / "edged-container"
 HALF = ".half"  # the end of a tree's name while it is being made
@@ -32,15 +31,6 @@ def require() -> None:
         raise UnavailableError("containers take root")
     if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
         raise UnavailableError(f"not installed: {', '.join(missing)} (./scripts/setup --tests)")
-
-
-@contextlib.contextmanager
-def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold the lock file `path`, alone or with others that share it; it ends with the process, however that ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        yield
 
 
 def cgroups(name: str) -> list[Path]:

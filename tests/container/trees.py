@@ -1,13 +1,10 @@
 """Trees of files to boot: a bare Debian, and one in which edged was installed, each made once and kept.
 
-A tree's folder is named by the hash of what it is made from. Each use leaves its mark, and what was not used for two
-weeks goes. A tree is never changed after it was made: `boot` writes into a layer of its own.
+A tree is never changed after it was made: `boot` writes into a layer of its own.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import functools
 import hashlib
 import shutil
@@ -17,7 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tests.container.box import boot
-from tests.container.machine import CACHE, HALF, apt_settings, locked, require
+from tests.container.machine import apt_settings, require
+from tests.container.store import kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,15 +31,14 @@ _SPARED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 _INSTALLED_FROM = ("pyproject.toml", "README.md", "LICENSE", "config", "edged", "systemd")
 _SLOW = ("requirements", "scripts/install", "scripts/installing")
 _PATIENT = 1800.0  # seconds, for what an emulated processor does in a hundred
-_KEPT = 3  # trees of a kind: as many checkouts may be at work
 
 
 def debian(suite: str = "bookworm", arch: str = "amd64", extra: tuple[str, ...] = ()) -> Path:
     """Return a minimal Debian with systemd and Python; `extra` names further packages."""
+    require()
     packages = ",".join(sorted({*_PACKAGES, *extra}))
-    return _made(
-        f"debian-{suite}-{arch}", f"{packages} {_SPARED} {_HOSTS}", lambda tree: _bootstrap(tree, suite, arch, packages)
-    )
+    made_from = f"{packages} {_SPARED} {_HOSTS}"
+    return kept(f"debian-{suite}-{arch}", made_from, lambda tree: _bootstrap(tree, suite, arch, packages))
 
 
 def wheels(base: Path) -> Path:
@@ -62,7 +59,7 @@ def wheels(base: Path) -> Path:
             )
 
     made_from = f"{base.name} {(REPOSITORY / 'requirements' / 'runtime.txt').read_text(encoding='utf-8')}"
-    return _made("wheels", made_from, fetch)
+    return kept(f"wheels-{base.name.rpartition('-')[0]}", made_from, fetch)
 
 
 @functools.cache  # a run tries one version, whoever is at work on the sources meanwhile
@@ -76,12 +73,9 @@ def installed(suite: str = "bookworm", arch: str = "amd64", extra: tuple[str, ..
     with TemporaryDirectory() as folder:
         sources = Path(folder)
         slow, all_of_it = (_copied(sources, names) for names in (_SLOW, _INSTALLED_FROM))
-        first = _made(f"packages-{suite}-{arch}", f"{house.name} {slow} {_INSTALL}", _installing(base, house, sources))
+        first = kept(f"packages-{suite}-{arch}", f"{house.name} {slow} {_INSTALL}", _installing(base, house, sources))
         made_from = f"{first.name} {all_of_it}"
-        tree = _made(f"installed-{suite}-{arch}", made_from, _installing(first, house, sources))
-    for name in (f"packages-{suite}-{arch}", f"installed-{suite}-{arch}"):
-        _prune(name, keep=_KEPT)
-    return tree
+        return kept(f"installed-{suite}-{arch}", made_from, _installing(first, house, sources))
 
 
 # Without a camera the device is left without a configuration, and the receiver is not begun.
@@ -114,20 +108,6 @@ def _bootstrap(tree: Path, suite: str, arch: str, packages: str) -> None:
     (tree / "etc/hostname").write_text("lab\n", encoding="ascii")
 
 
-def _made(name: str, made_from: str, make: Callable[[Path], None]) -> Path:
-    """Return the folder of that name and content, made by `make` when it is not there; two processes make it once."""
-    require()
-    folder = CACHE / f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
-    with locked(CACHE / f"{folder.name}.lock"):
-        if not folder.exists():
-            half = CACHE / f"{folder.name}{HALF}"
-            shutil.rmtree(half, ignore_errors=True)
-            make(half)
-            half.rename(folder)
-        (CACHE / f"{folder.name}.lock").touch()
-    return folder
-
-
 def _copied(target: Path, names: Iterable[str]) -> str:
     """Copy what of the sources is named, so that it stands still, and return its hash."""
     digest = hashlib.sha256()
@@ -140,13 +120,3 @@ def _copied(target: Path, names: Iterable[str]) -> str:
                 shutil.copy2(path, copy)
                 digest.update(f"{path.relative_to(REPOSITORY)}\0".encode() + copy.read_bytes())
     return digest.hexdigest()
-
-
-def _prune(name: str, *, keep: int) -> None:
-    """Remove the trees of that name but the newest `keep`."""
-    locks = sorted(CACHE.glob(f"{name}-*.lock"), key=lambda lock: lock.stat().st_mtime, reverse=True)
-    for lock in locks[keep:]:
-        with lock.open("a") as file, contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(CACHE / lock.stem, ignore_errors=True)
-            lock.unlink()
