@@ -2,7 +2,7 @@
 
 While it runs, the time of each camera's newest picture is noted: every second in the service's runtime directory, which
 is memory and outlives the process, and every minute in the state directory, which outlives the power (in place: a new
-file each time would wear the card six times as much). So the gap that the next start enters begins to the second after
+file each time would wear the card four times as much). So the gap that the next start enters begins to the second after
 a crash, and after a loss of power up to a minute too early, never too late. It ends with the camera's first picture.
 """
 
