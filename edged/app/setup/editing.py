@@ -8,6 +8,7 @@ to come out, so a file that is written in another way is refused and never spoil
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import re
 import tomllib
@@ -113,18 +114,25 @@ def _entry(lines: list[str], start: int) -> _Entry | None:
 
 
 def _read(text: str, start: int, end: int, *, off: bool) -> _Entry | None:
+    told = _understood(text)
+    return None if told is None else _Entry(start=start, end=end, off=off, table=told[0], key=told[1])
+
+
+@functools.lru_cache(maxsize=2048)  # each change looks at every line
+def _understood(text: str) -> tuple[tuple[str, ...], str] | None:
+    """Return the table that a header begins, or the key of a setting; None where the text is neither."""
     try:
         data: Any = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         return None
     if not text.lstrip().startswith("["):
-        return _Entry(start=start, end=end, off=off, key=next(iter(data))) if data else None
+        return ((), next(iter(data))) if data else None
     path = []
     while data:
         ((name, data),) = data.items()
         path.append(name)
         data = data[0] if isinstance(data, list) else data
-    return _Entry(start=start, end=end, off=off, table=tuple(path))
+    return tuple(path), ""
 
 
 # ------------------------------------------------------------------------------------------------- one change

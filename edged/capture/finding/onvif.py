@@ -187,7 +187,7 @@ async def _address(device: _Peer, profile: Profile, service: str, user: str) -> 
         f"<ProfileToken>{escape(profile.token)}</ProfileToken></GetStreamUri>"
     )
     url = soap.text(answer, "Body", "GetStreamUriResponse", "MediaUri", "Uri")
-    if not url.startswith(("rtsp://", "rtsps://")):
+    if not (url.startswith(("rtsp://", "rtsps://")) and url.isprintable()):
         raise CameraError(f"{_host(service)} names no RTSP address for its stream")
     parts = urlsplit(at_host(url, service))
     return urlunsplit(parts._replace(netloc=f"{quote(user, safe='')}@{parts.netloc}")) if user else parts.geturl()

@@ -34,7 +34,10 @@ def pi_cameras(python: Sequence[str] = (sys.executable,)) -> list[Found]:
         if last.endswith(_NO_PICAMERA2):
             return []
         raise CameraError(f"libcamera can't be asked: {last[:200]}")
-    return sensors(asked.stdout)
+    try:
+        return sensors(asked.stdout)
+    except (ValueError, TypeError, AttributeError):
+        raise CameraError("what libcamera knows can't be read; see: rpicam-hello --list-cameras") from None
 
 
 def sensors(printed: str) -> list[Found]:

@@ -77,4 +77,5 @@ def fault(root: Element) -> str:
         return ""
     codes = [(code.text or "").rpartition(":")[2].strip() for code in found.iter() if code.tag.endswith("}Value")]
     reason = text(found, "Reason", "Text")
-    return " ".join(filter(None, [*codes, reason]))[:_LONGEST_FAULT]
+    told = " ".join(filter(None, [*codes, reason]))[:_LONGEST_FAULT]
+    return "".join(letter for letter in told if letter.isprintable())  # a terminal obeys the others

@@ -142,4 +142,5 @@ def _number(name: str) -> int:
 
 
 def _text(raw: bytes) -> str:
-    return raw.split(b"\0", 1)[0].decode(errors="replace")
+    words = raw.split(b"\0", 1)[0].decode(errors="replace")
+    return "".join(letter for letter in words if letter.isprintable())  # a terminal obeys the others

@@ -112,6 +112,21 @@ def test_a_libcamera_that_fails_is_told_by_its_last_words(tmp_path: Path, words:
         pi_cameras((str(python),))
 
 
+@pytest.mark.parametrize("printed", ["no JSON", "[1]", "{}x", "null"])
+def test_what_picamera2_never_says_is_told(tmp_path: Path, printed: str) -> None:
+    """Another version of it may print something else."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '{printed}'\n")
+    python.chmod(0o755)
+    with pytest.raises(CameraError, match="what libcamera knows can't be read"):
+        pi_cameras((str(python),))
+
+
+def test_a_device_s_name_is_fit_to_be_shown() -> None:
+    """It comes from the device, and a terminal obeys control characters."""
+    assert capability(answer("uvcvideo", 1, card="\x1b[2JWeb\ncam")).card == "[2JWebcam"
+
+
 async def test_a_way_that_fails_keeps_the_others() -> None:
     """One kind's trouble is told and costs only its own cameras."""
 

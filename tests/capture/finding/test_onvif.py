@@ -118,6 +118,25 @@ async def test_a_peer_that_is_no_camera_is_given_up(body: bytes, told: str) -> N
     await server.wait_closed()
 
 
+@pytest.mark.parametrize("url", ["http://h/x", "rtsp://h/\x85x", ""])
+async def test_an_address_that_is_none_is_refused(url: str) -> None:
+    """It would end in the configuration, and on the terminal."""
+    async with serve_camera(camera(Channel(token="t", url=url))) as eye:
+        with pytest.raises(CameraError, match="names no RTSP address"):
+            await streams(eye.service, *LOGIN, SystemClock())
+
+
+def test_a_fault_is_told_in_words_that_are_fit_to_be_shown() -> None:
+    """Its codes and its reason."""
+    told = soap.read(
+        soap.envelope(
+            "<s:Fault><s:Code><s:Value>s:Sender</s:Value><s:Subcode><s:Value>x:NoProfile</s:Value></s:Subcode>"
+            "</s:Code><s:Reason><s:Text>no\x85 such profile</s:Text></s:Reason></s:Fault>"
+        )
+    )
+    assert soap.fault(told) == "Sender NoProfile no such profile"
+
+
 def test_the_digest_is_the_standard_s() -> None:
     """UsernameToken Profile 1.0: Base64(SHA-1(nonce + created + password))."""
     header = soap.login("a", "p", 0.0, nonce=b"n" * 16)
