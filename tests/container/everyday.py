@@ -40,15 +40,18 @@ def start(box: Box) -> None:
 
 
 def proven_seconds(box: Box) -> float:
-    """Wait until the footage's incident is closed and proven at the receiver; return how long its clip is."""
-    box.wait(lambda: "incident closed" in _said(box), "the incident was recorded to its end", limit=_PATIENT)
+    """Wait until all that the footage shows is proven at the receiver; return how long its clips are."""
+    box.wait(lambda: _played(box), "the footage was recorded to its end", limit=_PATIENT)
     box.run("edged", "ensure", "--wait", "2min")
-    (incident,) = json.loads(box.run("edged", "incidents", "list", "--json").stdout)["incidents"]
-    shown = json.loads(box.run("edged", "incidents", "show", incident["id"], "--json").stdout)
-    sent = [each["state"] for each in shown["deliveries"] if each["kind"] in {"clip", "snapshot"}]
-    assert sent
-    assert set(sent) == {"done"}
-    return sum(float(clip["seconds"]) for clip in shown["clips"])
+    seconds = 0.0
+    # one; two where the box is so slow that between the two walks it is quiet for longer than a merge
+    for incident in json.loads(box.run("edged", "incidents", "list", "--json").stdout)["incidents"]:
+        shown = json.loads(box.run("edged", "incidents", "show", incident["id"], "--json").stdout)
+        sent = [each["state"] for each in shown["deliveries"] if each["kind"] in {"clip", "snapshot"}]
+        assert sent
+        assert set(sent) == {"done"}
+        seconds += sum(float(clip["seconds"]) for clip in shown["clips"])
+    return seconds
 
 
 def stop(box: Box) -> None:
@@ -56,6 +59,12 @@ def stop(box: Box) -> None:
     box.run("systemctl", "stop", "edged")
     assert box.unit("edged", "Result") == "success"
     assert _said(box).rstrip().endswith("edged stopped")
+
+
+def _played(box: Box) -> bool:
+    said = _said(box)
+    opened, closed = said.count("incident opened"), said.count("incident closed")
+    return "camera ended" in said and 0 < opened == closed
 
 
 def _said(box: Box) -> str:

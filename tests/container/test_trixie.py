@@ -28,7 +28,7 @@ def test_an_incident_is_recorded_and_proven(box: lab.Box) -> None:
     assert version.startswith("Python 3.13.")
     everyday.start(box)
     assert box.unit("edged", "ActiveState") == "active"
-    assert 14.0 < everyday.proven_seconds(box) < 18.6
+    assert everyday.proven_seconds(box) > 10.0
     everyday.stop(box)
 
 
