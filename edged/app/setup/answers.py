@@ -60,6 +60,7 @@ class Answers:
     cameras: tuple[CameraAnswer, ...] = ()
     mail: MailAnswer | None = None
     receiver: ReceiverAnswer | None = None
+    ring: bool = False  # without a receiver: what has the least value goes when the disk is full
 
 
 def changes(answers: Answers, secrets: Path) -> list[Change]:
@@ -101,11 +102,9 @@ def _changes(answers: Answers, secrets: Path) -> Iterator[Change]:
     if answers.mail is not None:
         yield from _mail(answers.mail, secrets)
     if answers.receiver is not None:
-        yield Change(table=("receiver",), key="url", value=answers.receiver.url)
-        yield Change(table=("receiver",), key="device", value=answers.receiver.device)
-        yield Change(table=("receiver",), key="key", value=_file(secrets / "receiver"))
-        for key in ("bearer", "readback"):  # of a foreign server that stood there
-            yield Change(table=("receiver",), key=key, value=None)
+        yield from _receiver(answers.receiver, secrets)
+    if answers.ring:
+        yield Change(table=("outbox",), key="delete_undelivered", value=True)
 
 
 def _camera(camera: CameraAnswer, secrets: Path) -> Iterator[Change]:
@@ -132,6 +131,18 @@ def _mail(mail: MailAnswer, secrets: Path) -> Iterator[Change]:
     }
     for key, value in given.items():
         yield Change(table=("mail", "relays"), key=key, value=value, listed=True)
+
+
+def _receiver(receiver: ReceiverAnswer, secrets: Path) -> Iterator[Change]:
+    given: dict[str, Value | None] = {
+        "url": receiver.url,
+        "device": receiver.device,
+        "key": _file(secrets / "receiver"),
+        "bearer": None,  # of a foreign server that stood there
+        "readback": None,
+    }
+    for key, value in given.items():
+        yield Change(table=("receiver",), key=key, value=value)
 
 
 def _file(path: Path) -> dict[str, str]:

@@ -51,7 +51,8 @@ def _converse(path: Path, album: Album) -> int:
     title("receiver")
     name = answers.name or (config.device.name if config else "")
     receiver = ask_receiver(config, name, lambda each: _meet(path, former, replace(answers, receiver=each)))
-    return _finish(path, former, replace(answers, receiver=receiver))
+    ring = config is None and receiver is None and _wants_ring()
+    return _finish(path, former, replace(answers, receiver=receiver, ring=ring))
 
 
 def _box(config: DeviceConfig | None) -> Answers:
@@ -76,6 +77,11 @@ def _cameras(config: DeviceConfig | None, album: Album) -> tuple[CameraAnswer, .
     if not new:
         say("no new camera was found" if known else "no camera was found")
     return ask_cameras(new, known, album)
+
+
+def _wants_ring() -> bool:
+    say("Without a receiver nothing is ever proven to be elsewhere, so clips stay until the disk is full.")
+    return ask_yes("When it is, let those of the least value go, so that recording goes on?")
 
 
 def _send(path: Path, former: str, answers: Answers) -> list[str]:

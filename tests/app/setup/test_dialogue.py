@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from edged.app.setup.writing import secrets_folder
+from edged.app.setup.answers import Answers, CameraAnswer
+from edged.app.setup.writing import draft, secrets_folder
 from edged.receiver.app import serve
 from edged.receiver.settings import ReceiverConfig
 from edged.settings import check_secrets, load_device
@@ -273,6 +274,23 @@ async def test_an_end_of_the_input_is_no_answer(tmp_path: Path) -> None:
         await person.sees("the input ended before all was answered; nothing was changed")
         assert await person.ends() == 2
     assert path.read_text() == text
+
+
+async def test_a_box_without_a_receiver_may_record_in_a_ring(tmp_path: Path, clip: Path) -> None:
+    """Where clips go nowhere a person decides what happens when the disk is full; no question is left open."""
+    path = tmp_path / "edged.toml"
+    async with sitting("--config", str(path), environment={"TMPDIR": str(tmp_path)}) as person:
+        await person.answers("Its name")
+        await person.passes_strangers(until=MORE)
+        await person.follows(((MORE, str(clip)), ("smaller stream", ""), ("Use this camera?", ""), ("Its name", "")))
+        await person.follows(((MORE, ""), ("To [-]", ""), ("Address of the receiver", "")))
+        await person.answers("let those of the least value go, so that recording goes on? [Y/n]")
+        await person.answers(f"Write {path}?", "n")
+        await person.sees("nothing was written")
+        assert await person.ends() == 1
+        assert not path.exists()
+    config = draft(path, "", Answers(name="a", ring=True, cameras=(CameraAnswer(name="b", url=str(clip)),))).config
+    assert config.outbox.delete_undelivered
 
 
 async def test_a_broken_file_is_told_before_anything_is_asked(tmp_path: Path) -> None:
