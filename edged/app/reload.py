@@ -109,11 +109,11 @@ class Reloader:
             log.error("configuration refused", file=str(self._path), mistakes=[str(each) for each in error.mistakes])
             raise
         changes = fresh.changes
-        if changes.taken:
-            if "log.level" in changes.taken:
-                logs.set_level(changes.config.log.level)
-            world.adopt(changes.config, fresh.endpoints, fresh.credentials)
-            self._http.adopt(changes.config.supervise)
+        if "log.level" in changes.taken:
+            logs.set_level(changes.config.log.level)
+        # also where nothing differs: a certificate may be another one, and what was refused is tried again
+        world.adopt(changes.config, fresh.endpoints, fresh.credentials)
+        self._http.adopt(changes.config.supervise)
         self._prints |= {key: value for key, value in fresh.prints.items() if key not in changes.restart}
         world.refused, world.pending = "", changes.restart
         _tell(self._path, changes)
@@ -126,7 +126,7 @@ def _read(path: Path, old: DeviceConfig, prints: Mapping[str, bytes]) -> _Fresh:
     check_secrets(new)
     fresh, changes = _prints(new), compare(old, new)
     same = secrets_in(old).items() & secrets_in(new).items()
-    renewed = sorted(key for key, _ in same if key in prints and prints[key] != fresh[key])
+    renewed = sorted(key for key, _ in same if key in prints and prints[key] != fresh.get(key))
     kept = new.receiver is not None and new.receiver == old.receiver
     return _Fresh(
         changes=Changes(

@@ -142,7 +142,6 @@ class World:
 
         `endpoints` and `credentials` are what its secrets hold now, None for credentials that stay.
         """
-        self.config = config
         self.destinations = destinations_of(config)
         self.arming.adopt(config.alerts.armed)
         self.upkeep.adopt(config.outbox, self.destinations)
@@ -155,6 +154,7 @@ class World:
         )
         self.resort.adopt(config.recovery)
         self.watchdog.adopt(_limits(config))
+        self.config = config  # last: what a defect kept a stage from adopting is a change again at the next reload
 
     def health(self) -> dict[str, Health]:
         """Return the health of every camera that is being watched."""

@@ -151,6 +151,24 @@ async def test_a_key_whose_file_was_changed_is_used_from_then_on(tmp_path: Path)
         assert (await home.reloader.reload())["taken"] == ()
 
 
+async def test_a_relays_password_is_read_anew(tmp_path: Path) -> None:
+    """The next mail logs in with it; what it was can't be learned from what tells that it changed."""
+    secret = tmp_path / "relay"
+    secret.touch(mode=0o600)
+    secret.write_text("old")
+    relay = {"host": "mail.example.org", "user": "me", "password": {"file": str(secret)}}
+    config = write(tmp_path, mail={"sender": "shop@example.org", "relays": [relay]})
+    async with open_world(config, SystemClock(), Notifier(None)) as world:
+        home = Home(world, tmp_path / "edged.toml")
+        secret.write_text("new")
+        assert (await home.reloader.reload())["taken"] == ("mail.relays.1.password",)
+        assert [door.endpoint.password for door in world.outward.mailer._doors] == ["new"]
+        assert not any(word in str(home.reloader._prints) for word in ("old", "new"))
+        secret.unlink()
+        with pytest.raises(ConfigError, match=r"mail\.relays\.1\.password: .* can't be read"):
+            await home.reloader.reload()
+
+
 async def test_a_cameras_password_needs_a_restart_and_says_so_each_time(tmp_path: Path) -> None:
     """Its connection is open with the old one."""
     secret = tmp_path / "password"
