@@ -121,7 +121,8 @@ class Recorder:
 
     async def picture(self, *, newer_than: float, width: int) -> bytes | None:
         """Return the newest key frame as a colour JPEG, None when it is not `newer_than` (mono) or can't be decoded."""
-        return await self._jpeg(self._ring.picture(self._clock.mono())[:1], newer_than, width)
+        packets = self._ring.picture(self._clock.mono())[:1]
+        return await self._jpeg(packets, width) if packets and packets[0].mono >= newer_than else None
 
     async def still(self, *, newer_than: float) -> bytes | None:
         """Return the newest picture as a colour JPEG in the stream's own size, None as for `picture`.
@@ -129,13 +130,12 @@ class Recorder:
         Of a stream with rare key frames it is the newest of these: all since then would have to be decoded.
         """
         packets = self._ring.picture(self._clock.mono())
-        rare = len(packets) > _DECODED
-        return await self._jpeg(packets[:1] if rare else packets, newer_than, None)
-
-    async def _jpeg(self, packets: tuple[Packet, ...], newer_than: float, width: int | None) -> bytes | None:
         if not packets or packets[-1].mono < newer_than:
             return None
-        width = width or packets[-1].stream.width
+        rare = len(packets) > _DECODED
+        return await self._jpeg(packets[:1] if rare else packets, packets[0].stream.width)
+
+    async def _jpeg(self, packets: tuple[Packet, ...], width: int) -> bytes | None:
         try:
             picture = await asyncio.to_thread(still, packets, width=width, quality=self._settings.snapshot_quality)
         except NoPictureError:

@@ -8,6 +8,8 @@ import threading
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
 import pytest
 
 from edged.base.clock import SystemClock
@@ -337,6 +339,28 @@ def test_a_stop_seals_closes_and_enters_everything(simulate: Simulate, state_dir
             assert shown(clip.path) == 6 * RATE
             files = {path.name for path in clip.path.parent.iterdir()}
             assert files == {"part-001.mp4", "snapshot-1.jpg", "incident.json"}
+
+    simulate(scene)
+
+
+@pytest.mark.parametrize(("gop", "shown_at"), [(4 * RATE, 39), (16 * RATE, 0)])
+def test_a_still_is_the_newest_picture_or_where_that_costs_too_much_its_key_frame(
+    simulate: Simulate, state_dir: Path, gop: int, shown_at: int
+) -> None:
+    """It has the stream's own size; of a camera that gives pictures no more there is none."""
+
+    async def scene(clock: SimClock) -> None:
+        async with stage(clock, state_dir) as on:
+            await on.play(packets(seconds=gop / RATE, start=BEGIN, gop=gop, size=(640, 96)))
+            still = await on.recorder.still(newer_than=clock.mono() - 1.0)
+            assert still is not None
+            picture = cv2.imdecode(np.frombuffer(still, np.uint8), cv2.IMREAD_GRAYSCALE)
+            assert picture is not None
+            assert picture.shape == (96, 640)
+            left = int(np.argmax(picture[40] > 225))  # of a square that goes on by three pixels
+            assert abs(left - 3 * shown_at) <= 1
+            await asyncio.sleep(60.0)
+            assert await on.recorder.still(newer_than=clock.mono() - 10.0) is None
 
     simulate(scene)
 
