@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ async def enqueue(
     sources = [Path(name) for name in args["files"]]
     for source in sources:
         if not await asyncio.to_thread(_readable, source):
-            raise EdgedError(f"{source} is no file that edged can read; nothing was enqueued")
+            raise EdgedError(f"{source} is no file that edged can read; nothing was enqueued{_hint()}")
     entered: list[dict[str, Any]] = []
     for source in sources:
         try:
@@ -41,6 +42,15 @@ async def enqueue(
         first = (await outbox.deliveries_for(document.id))[0]
         entered.append({"name": document.name, "size": document.size, "document": document.id, "delivery": first.id})
     return entered
+
+
+def _hint() -> str:
+    """Return why a service may not see what the person who asks it does."""
+    if "INVOCATION_ID" not in os.environ:  # systemd.exec(5)
+        return ""
+    return (
+        f" (the service, user {getpass.getuser()}, sees nothing in /home and /tmp: put it into /srv, for all to read)"
+    )
 
 
 def _readable(path: Path) -> bool:

@@ -79,9 +79,14 @@ def test_credentials_reach_edged_and_nobody_else(box: Box, tmp_path: Path) -> No
 
 
 def test_nothing_is_open_to_others_and_nothing_is_written_elsewhere(box: Box) -> None:
-    """State and secrets are the service's alone, and all it writes lies in its state and run-time directories."""
+    """State and secrets are the service's alone, and all it writes lies in its state and run-time directories.
+
+    What a person wants it to send and it can't see is refused with the reason.
+    """
     box.sh("touch /srv/before; echo secret >/srv/film; sleep 0.1")
     start(box)
+    box.put("/tmp/film", "out of its sight")
+    assert "user edged, sees nothing in /home and /tmp" in box.run("edged", "enqueue", "/tmp/film", check=False).stderr
     box.sh("edged enqueue /srv/film; edged record door --for 1s")
     box.wait(lambda: len(events(box, "delivered")) == 3, "film, snapshot and clip arrive")
     box.run("systemctl", "stop", "edged")
