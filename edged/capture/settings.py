@@ -116,6 +116,11 @@ class CameraSettings:
             raise ValueError('pi: only a camera with source = "picamera" has a sensor of the Pi')
         if self.pi.night_rate > self.rate:
             raise ValueError("pi: night_rate must not be above `rate`")
+        slowest = 1 / (self.pi.night_rate or self.rate)
+        if self.pi.shutter > slowest:  # libcamera would shorten it without a word
+            raise ValueError("pi: shutter must not last longer than a picture; lower `rate`, or set night_rate")
+        if self.pi.night_rate and 2 * slowest > min(self.read_timeout, self.health.silence):
+            raise ValueError("pi: night_rate is too low for read_timeout and health.silence; raise one or the others")
 
     @property
     def is_device(self) -> bool:

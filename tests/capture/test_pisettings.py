@@ -24,12 +24,22 @@ from edged.capture.settings import CameraSettings
         ({"distance": 40.0, "focus": "manual"}, "distance"),
         ({"night_rate": -1.0}, "night_rate"),
         ({"night_rate": 30.0}, "night_rate"),
+        ({"night_rate": 0.5}, "night_rate"),
+        ({"shutter": "100ms"}, "shutter"),
+        ({"shutter": "600ms", "night_rate": 2.0}, "shutter"),
     ],
 )
 def test_what_no_sensor_does_is_refused(section: dict[str, Any], word: str) -> None:
     """The mistake names its key."""
     with pytest.raises(ConfigError, match=word):
         parse({"source": "picamera", "pi": section}, CameraSettings)
+
+
+def test_long_exposures_need_the_time_for_them() -> None:
+    """A camera that is given less than a picture a second is waited for accordingly."""
+    slow = {"source": "picamera", "read_timeout": "6s", "health": {"silence": "5s"}}
+    asked = parse({**slow, "pi": {"shutter": "2s", "night_rate": 0.4}}, CameraSettings).pi
+    assert controls(asked, 15.0)["ExposureTime"] == 2_000_000
 
 
 def test_only_a_pi_camera_has_the_section() -> None:
