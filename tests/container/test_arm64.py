@@ -6,6 +6,7 @@ user namespace. PrivateUsers= is switched off here, and here alone; seccomp filt
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,8 +30,12 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Box]:
     folder = tmp_path_factory.mktemp("drop-in")
     (folder / "emulated.conf").write_text(_SLOW, encoding="ascii")
     binds = [f"{folder}:/etc/systemd/system/{unit}.d:ro" for unit in _UNITS]
-    with emulated("arm64"), lab.boot(lab.installed(arch="arm64"), binds=binds) as box:
-        yield box
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(emulated("arm64"))
+        except lab.UnavailableError as error:
+            pytest.skip(f"no arm64 here: {error}")
+        yield stack.enter_context(lab.boot(lab.installed(arch="arm64"), binds=binds))
 
 
 def test_an_incident_is_recorded_and_proven(box: lab.Box) -> None:
