@@ -65,7 +65,8 @@ def edit(text: str, changes: Sequence[Change]) -> str:
             return result
     except tomllib.TOMLDecodeError:
         pass
-    by_hand = "\n".join(f"  [{_dotted(each.table)}] {each.key} = {written(each.value)}" for each in changes)
+    asked = [each for each in changes if each.value is not None]
+    by_hand = "\n".join(f"  {_header(each)} {each.key} = {written(each.value)}" for each in asked)
     raise EditError(f"the file is written in a way that can't be changed here; enter by hand:\n{by_hand}")
 
 
@@ -176,8 +177,7 @@ def _begin(lines: list[str], headers: list[_Entry], change: Change) -> tuple[int
         following = [entry.start for entry in headers if entry.start > kin[-1].start]
         last = [e.end for e in _entries(lines) if kin[-1].start <= e.start < min(following, default=len(lines))]
         after = last[-1]
-    brackets = "[[{}]]" if change.listed else "[{}]"
-    lines[after:after] = ["", brackets.format(_dotted(change.table))]
+    lines[after:after] = ["", _header(change)]
     return after + 2, after + 2
 
 
@@ -195,11 +195,17 @@ def _apply(data: dict[str, Any], change: Change) -> None:
     for name in change.table[:-1]:
         data = data.setdefault(name, {})
     last = change.table[-1]
-    table = data.setdefault(last, [{}])[0] if change.listed else data.setdefault(last, {})
+    table = data.setdefault(last, [{}] if change.listed else {})
+    if change.listed:
+        table = (table or [{}])[0]
     if change.value is None:
         table.pop(change.key, None)
     else:
         table[change.key] = copy.deepcopy(change.value)
+
+
+def _header(change: Change) -> str:
+    return f"[[{_dotted(change.table)}]]" if change.listed else f"[{_dotted(change.table)}]"
 
 
 def _dotted(path: tuple[str, ...]) -> str:

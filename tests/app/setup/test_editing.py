@@ -48,6 +48,9 @@ def change(table: str, key: str, value: Value | None, *, listed: bool = False) -
     return Change(table=tuple(table.split(".")), key=key, value=value, listed=listed)
 
 
+RELAY = change("mail.relays", "host", "b", listed=True)
+
+
 @pytest.mark.parametrize(
     ("wanted", "old", "new"),
     [
@@ -83,11 +86,20 @@ def test_one_change_touches_its_own_lines_alone(wanted: Change, old: str, new: s
     assert edit(FILE, [wanted]) == FILE.replace(old, new, 1)
 
 
-def test_a_file_that_is_written_in_another_way_is_refused_with_what_to_enter() -> None:
-    """Inline tables and dotted keys mean the same to TOML, and are not spoiled."""
-    for text in ('cameras = { door = { url = "a" } }\n', 'cameras.door.url = "a"\n'):
-        with pytest.raises(EditError, match=r'enter by hand:\n  \[cameras.door\] url = "b"'):
-            edit(text, [change("cameras.door", "url", "b")])
+@pytest.mark.parametrize(
+    ("text", "wanted", "by_hand"),
+    [
+        ('cameras = { door = { url = "a" } }\n', change("cameras.door", "url", "b"), '[cameras.door] url = "b"'),
+        ('cameras.door.url = "a"\n', change("cameras.door", "url", "b"), '[cameras.door] url = "b"'),
+        ('[mail]\nrelays = [{ host = "a" }]\n', RELAY, '[[mail.relays]] host = "b"'),
+        ("[mail]\nrelays = []\n", RELAY, '[[mail.relays]] host = "b"'),
+    ],
+)
+def test_a_file_that_is_written_in_another_way_is_refused(text: str, wanted: Change, by_hand: str) -> None:
+    """Inline tables and dotted keys mean the same to TOML, and are not spoiled; what to enter by hand is told."""
+    with pytest.raises(EditError) as refused:
+        edit(text, [wanted])
+    assert str(refused.value).endswith(f"enter by hand:\n  {by_hand}")
 
 
 def test_a_file_from_another_system_is_changed_too() -> None:
