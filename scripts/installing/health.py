@@ -23,7 +23,7 @@ class UnwellError(InstallError):
         self.units = tuple(wrong)
 
 
-_SETTLED = 5.0  # seconds that a service must stay well
+SETTLED = 5.0  # seconds that a new version must stay well
 _LOOK = 0.5
 _ANSWER = 10.0
 
@@ -69,8 +69,10 @@ def look(role: Role) -> Look:
     )
 
 
-def wait_until_well(before: Mapping[str, Look], roles: Collection[Role], patience: float) -> None:
-    """Wait until every service has been well for some seconds.
+def wait_until_well(
+    before: Mapping[str, Look], roles: Collection[Role], patience: float, settled: float = SETTLED
+) -> None:
+    """Wait until every service has been well for `settled` seconds.
 
     Raises UnwellError with what is wrong once one has ended by itself, or `patience` seconds are over.
     """
@@ -87,7 +89,7 @@ def wait_until_well(before: Mapping[str, Look], roles: Collection[Role], patienc
         same = pids == [seen.pid for seen in looks.values()]
         pids = [seen.pid for seen in looks.values()]
         since = (since if since is not None and same else now) if not wrong else None
-        if since is not None and now - since >= _SETTLED:
+        if since is not None and now - since >= settled:
             say(f"{' and '.join(role.unit for role in roles)}: well after {since - started:.1f} s")
             return
         time.sleep(_LOOK)

@@ -25,7 +25,8 @@ from scripts.installing.places import (
 from scripts.installing.system import InstallError, alone, run, say, systemctl
 
 _DROP_INS = Path("/etc/systemd/system")
-_HELPER = Path("/var/lib/edged-act")  # the ledger of resets and reboots
+_STATES = Path("/var/lib")
+_HELPER = _STATES / "edged-act"  # the ledger of resets and reboots
 _STAMPS = Path("/var/lib/systemd/timers")  # when timers fired last
 
 
@@ -47,12 +48,13 @@ def main() -> int:
 
 
 def _uninstall(*, purge: bool, lose: bool) -> None:
-    left = _left_behind()
-    if purge and left and not lose:
-        raise InstallError(
-            f"{left}; nothing was removed. To deliver it first: edged drain; to lose it: --purge --lose-clips"
-        )
     states = {role: state for role in (DEVICE, RECEIVER) if (state := _state(role)).is_dir()}
+    alone_here = {role: text for role, state in states.items() if (text := _nowhere_else(role, state))}
+    if purge and alone_here and not lose:
+        raise InstallError(
+            f"{'; '.join(alone_here.values())}; nothing was removed. To deliver what waits: edged drain; to lose it:"
+            " --purge --lose-clips"
+        )
     _remove_program()
     if purge:
         _purge(list(states.values()))
@@ -60,27 +62,32 @@ def _uninstall(*, purge: bool, lose: bool) -> None:
     if CONFIGURATION.is_dir():
         say(f"left: {CONFIGURATION}, the configuration with its secrets")
     for role, state in states.items():
-        say(
-            f"left: {state}, what the {role.name} has kept: {_size(state) / 1e6:.0f} MB"
-            + (f"; {left}" if left and role is DEVICE else "")
-        )
+        about = [
+            f"what the {role.name} has kept",
+            f"{_size(state) / 1e6:.0f} MB",
+            *filter(None, [alone_here.get(role)]),
+        ]
+        say(f"left: {state}: {', '.join(about)}")
     for place in sorted(_DROP_INS.glob("edged*")):
         say(f"left: {place}, settings of this site")
     say("left: the users edged and edged-receiver, to whom that belongs")
     say("to remove all that, too: sudo ./scripts/uninstall --purge")
 
 
-def _left_behind() -> str:
-    """Return what would be lost with the state directory, nothing when all is proven to be elsewhere."""
-    program = CURRENT / "bin" / "edged"
-    if not (program.exists() and DEVICE.config.exists() and (_state(DEVICE) / DEVICE.database).exists()):
+def _nowhere_else(role: Role, state: Path) -> str:
+    """Return what would be lost with a state directory, nothing when all of it is proven to be elsewhere."""
+    if not (state / role.database).exists():
         return ""
-    done = run("runuser", "-u", DEVICE.user, "--", program, "ensure", "--json", check=False)
+    if role is RECEIVER:
+        return f"{state} may be the only place of what it received"
+    program = CURRENT / "bin" / "edged"
+    if not (program.exists() and role.config.exists()):
+        return f"without edged and its configuration nobody can tell whether {state} is proven to be elsewhere"
+    done = run("runuser", "-u", role.user, "--", program, "ensure", "--json", check=False)
     try:
-        found = json.loads(done.stdout)
-    except ValueError:
-        return f"what is in {_state(DEVICE)} can't be looked at: {done.stderr.strip()}"
-    count = len(found["unproven"])
+        count = len(json.loads(done.stdout)["unproven"])
+    except (ValueError, KeyError):
+        return f"what is in {state} can't be looked at: {done.stderr.strip()}"
     return f"{count} files are not proven to be anywhere else" if count else ""
 
 
@@ -88,7 +95,7 @@ def _state(role: Role) -> Path:
     try:
         return role.state()
     except (OSError, tomllib.TOMLDecodeError):
-        return Path("/var/lib") / role.user  # a configuration that can't be read keeps nobody from leaving
+        return _STATES / role.user  # a configuration that can't be read keeps nobody from leaving
 
 
 def _remove_program() -> None:
@@ -111,18 +118,26 @@ def _remove_program() -> None:
 
 
 def _purge(states: list[Path]) -> None:
-    for place in [*states, _HELPER, CONFIGURATION]:
-        if place.is_mount():
-            for inner in place.iterdir():
-                shutil.rmtree(inner) if inner.is_dir() and not inner.is_symlink() else inner.unlink()
-        else:
-            shutil.rmtree(place, ignore_errors=True)
-    for place in (*_DROP_INS.glob("edged*"), *_STAMPS.glob("stamp-edged*")):
-        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    ours = [state for state in states if state.parent == _STATES]  # other folders may hold other people's files, too
+    places = [*ours, _HELPER, CONFIGURATION, *_DROP_INS.glob("edged*"), *_STAMPS.glob("stamp-edged*")]
+    for place in places:
+        _remove(place)
     systemctl("daemon-reload")
     for user in (DEVICE.user, RECEIVER.user):
         run("userdel", user, check=False)
-    say(f"removed {', '.join(map(str, [*states, CONFIGURATION]))} and the users; nothing of edged is left")
+    say(f"removed {', '.join(map(str, [*ours, CONFIGURATION]))} and the users")
+    for state in set(states) - set(ours):
+        say(f"left: {state}, a folder of your own choice: remove by hand what is edged's in it")
+
+
+def _remove(place: Path) -> None:
+    if place.is_symlink() or place.is_file():
+        place.unlink()
+    elif place.is_mount():
+        for inner in place.iterdir():
+            _remove(inner)
+    else:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _size(folder: Path) -> int:

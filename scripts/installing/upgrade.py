@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.installing import databases, units
-from scripts.installing.health import Look, UnwellError, look, wait_until_well
+from scripts.installing.health import SETTLED, Look, UnwellError, look, wait_until_well
 from scripts.installing.places import DEVICE, RECEIVER, RECORD, Role
 from scripts.installing.release import Release, activate, active
 from scripts.installing.system import InstallError, is_active, run, say, systemctl, write
@@ -33,14 +33,19 @@ def switch(release: Release, roles: Collection[Role]) -> None:
     activate(release)
 
 
-def start(roles: Collection[Role], patience: float, before: Mapping[str, Look] | None = None) -> None:
+def start(
+    roles: Collection[Role],
+    patience: float,
+    before: Mapping[str, Look] | None = None,
+    settled: float = SETTLED,
+) -> None:
     """Start services, and wait until they are as well as `before`; raises InstallError with what they said."""
     began = time.time()
     for role in roles:
         systemctl("reset-failed", role.unit, check=False)  # the count of starts begins anew
         systemctl("start", "--no-block", role.unit)
     try:
-        wait_until_well(before or {}, roles, patience)
+        wait_until_well(before or {}, roles, patience, settled)
     except UnwellError as error:
         raise InstallError(f"{error}. The last it said:\n{said(error.units, began)}") from None
 
@@ -99,7 +104,7 @@ def go_back(patience: float) -> None:
         databases.drop_copy(role, old.name)
     RECORD.unlink()
     shutil.rmtree(record["new"], ignore_errors=True)
-    start(running, max(patience, _BACK))
+    start(running, max(patience, _BACK), settled=0.0)  # it is known
 
 
 def said(names: Collection[str], since: float) -> str:

@@ -156,7 +156,7 @@ def test_without_packages_and_without_a_network_nothing_is_touched(site: Site, b
 def _killed(site: Site, before: str, scripts: str, mark: str) -> None:
     """Kill an installation once a command succeeds; what lasts is as it was."""
     with subprocess.Popen(site.box.command(f"{scripts}/install"), stderr=subprocess.DEVNULL):
-        site.box.wait(lambda: site.box.sh(mark, check=False).returncode == 0, mark)
+        site.box.wait(lambda: site.box.sh(mark, check=False).returncode == 0, mark, limit=300)
         site.box.sh("kill -9 $(pgrep -f 'scripts[.]installing[.]install')")
     assert site.lasting() == before
 
