@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -9,6 +12,7 @@ from structlog.testing import capture_logs
 
 from edged.act.asking import Answer, Request, take_requests, write_answer
 from edged.app.helper import Helper
+from tests.act.tree import device
 from tests.outbox.world import HandClock
 
 if TYPE_CHECKING:
@@ -101,3 +105,19 @@ async def test_a_request_that_can_not_be_made_is_told(tmp_path: Path, unit: bool
     assert [each.count("can't be asked for") for each in desk.helper.sentences()] == [1, 1]
     assert desk.no_reboots == 1
     await desk.helper.step()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root's own file grants anything")
+async def test_both_sides_speak_the_same_language(tmp_path: Path) -> None:
+    """The real helper, started as systemd does, finds the request, and edged its answer."""
+    desk = Desk(tmp_path)
+    switch = device(tmp_path / "usb", "1-1.3") / "authorized"
+    (tmp_path / "act.toml").write_text('[reset.door]\nusb = ["1-1.3"]\noff = "100ms"\n')
+    await desk.helper.reset("door", "did not answer in time")
+    places = {"ask": desk.ask, "answers": desk.answers, "config": tmp_path / "act.toml", "ledger": tmp_path / "ledger"}
+    options = [f"--{name}={path}" for name, path in {**places, "devices": tmp_path / "usb"}.items()]
+    subprocess.run([sys.executable, "-m", "edged.act", *options], check=True, capture_output=True)
+    await desk.helper.step()
+    (sentence,) = desk.helper.sentences()
+    assert sentence.endswith("and done: let go for 0.1 s, and it is back.")
+    assert switch.read_text()[0] == "1"
