@@ -46,7 +46,7 @@ async def enqueue(
 
 def _hint() -> str:
     """Return why a service may not see what the person who asks it does."""
-    if "INVOCATION_ID" not in os.environ:  # systemd.exec(5)
+    if "NOTIFY_SOCKET" not in os.environ:  # not started by systemd
         return ""
     return (
         f" (the service, user {getpass.getuser()}, sees nothing in /home and /tmp: put it into /srv, for all to read)"

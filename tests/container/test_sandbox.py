@@ -37,6 +37,7 @@ password = {{ credential = "smtp" }}
 ca_file = "/etc/edged/relay.pem"
 """
 _SEARCH = "grep -raslFf - /proc/[0-9]*/cmdline /proc/[0-9]*/environ /var/lib/edged /run/edged /var/log /tmp"
+_DEVICES = "Character devices:\n 81 video4linux\n510 dma_heap\n511 media\n\nBlock devices:\n  7 loop\n"
 # Written by a process of the service's own, within its sandbox: how each file can be opened.
 _LOOK = """
 import errno, json, sys
@@ -132,27 +133,29 @@ def test_cameras_can_be_opened_and_no_other_device(box: Box) -> None:
     No camera's driver need be there: such a node answers ENXIO, once the rules let it be asked. The rules name classes
     of devices, which systemd looks up in /proc/devices.
     """
-    box.sh("""
-        install -m 666 /dev/null /srv/open
-        mknod -m 660 /dev/video7 c 81 7
-        chgrp video /dev/video7
-        mknod -m 666 /dev/media7 c 511 7
-        mknod -m 666 /dev/loop7 b 7 7
-        mknod -m 666 /dev/port c 1 4
-        printf 'Character devices:\\n 81 video4linux\\n511 media\\n\\nBlock devices:\\n  7 loop\\n' >/srv/devices
-        mount --bind /srv/devices /proc/devices
-    """)
-    box.put("/opt/lab/look.py", _LOOK)
-    nodes = ("/dev/video7", "/dev/media7", "/dev/loop7", "/dev/port", "/dev/null", "/srv/open", "/root/smtp")
-    look = f"/opt/edged/current/bin/python /opt/lab/look.py /var/lib/edged/look {' '.join(nodes)}"
-    with drop_in(box, "edged.service", f"[Service]\nExecStartPre={look}\n"):
-        start(box)
-    assert json.loads(box.read("/var/lib/edged/look")) == {
+    expected = {
         "/dev/video7": "ENXIO",
         "/dev/media7": "ENXIO",
+        "/dev/heap7": "ENXIO",
         "/dev/loop7": "EPERM",
         "/dev/port": "EPERM",
         "/dev/null": "opened",
         "/srv/open": "EROFS",
         "/root/smtp": "EACCES",
     }
+    box.put("/srv/devices", _DEVICES)
+    box.sh("""
+        install -m 666 /dev/null /srv/open
+        mknod -m 660 /dev/video7 c 81 7
+        chgrp video /dev/video7
+        mknod -m 666 /dev/media7 c 511 7
+        mknod -m 666 /dev/heap7 c 510 7
+        mknod -m 666 /dev/loop7 b 7 7
+        mknod -m 666 /dev/port c 1 4
+        mount --bind /srv/devices /proc/devices
+    """)
+    box.put("/opt/lab/look.py", _LOOK)
+    look = f"/opt/edged/current/bin/python /opt/lab/look.py /var/lib/edged/look {' '.join(expected)}"
+    with drop_in(box, "edged.service", f"[Service]\nExecStartPre={look}\n"):
+        start(box)
+    assert json.loads(box.read("/var/lib/edged/look")) == expected
