@@ -154,7 +154,7 @@ def test_what_uninstall_leaves_and_says(box: lab.Box, first: tuple[str, subproce
     scripts, _ = first
     box.put("/etc/edged/edged.toml", _CONFIG)
     box.run("systemctl", "restart", "edged.service")
-    box.run("edged", "record", "door", "--for", "2")
+    box.wait(lambda: box.run("edged", "record", "door", "--for", "2", check=False).returncode == 0, "a recording")
     box.wait(lambda: box.sh("ls /var/lib/edged/clips/*/*/part-*.mp4", check=False).returncode == 0, "a clip")
     refused = box.run(f"{scripts}/uninstall", "--purge", check=False)
     assert (refused.returncode, box.unit("edged.service", "ActiveState")) == (1, "active")

@@ -198,7 +198,8 @@ def test_the_power_goes_while_the_new_version_is_on_trial(site: Site, before: st
 
 def test_a_new_version_takes_over_and_keeps_all(site: Site, before: str) -> None:
     """Configuration, recordings and what a person has set stay; the version before is kept."""
-    site.box.run("edged", "record", "door", "--for", "1")
+    record = ("edged", "record", "door", "--for", "1")
+    site.box.wait(lambda: site.box.run(*record, check=False).returncode == 0, "a recording")
     site.box.put("/etc/systemd/system/edged.service.d/site.conf", _DROP_IN)
     site.box.run("systemctl", "daemon-reload")
     old, release = site.process(), before.splitlines()[0]
