@@ -45,7 +45,9 @@ def make_encoder(encoders: Any, settings: CameraSettings, *, hardware: Path = HA
     """
     width, height = parse_size(settings.size)
     on_chip = hardware.exists() and max(width, height) <= _LARGEST
-    encoder = (encoders.H264Encoder if on_chip else _keyed(encoders.LibavH264Encoder))(
+    kind = encoders.H264Encoder if on_chip else encoders.LibavH264Encoder
+    # a Pi 5 with two cameras has a device of the hardware's name, too, and libav's encoder by either name
+    encoder = (_keyed(kind) if kind is encoders.LibavH264Encoder else kind)(
         bitrate=round(settings.bitrate * 8),
         repeat=True,  # parameter sets at each key frame
         iperiod=max(1, round(settings.rate * settings.keyframes)),
@@ -64,7 +66,8 @@ class Outlet:
     """
 
     def __init__(self, encoder: Any, settings: CameraSettings) -> None:
-        self._ask_for_key: Callable[[], None] = encoder.force_key_frame
+        # older versions of picamera2 have no such call
+        self._ask_for_key: Callable[[], None] | None = getattr(encoder, "force_key_frame", None)
         self._apart = round(MICRO * settings.keyframes)
         self._key_due = 0
         self._queue: queue.Queue[Encoded] = queue.Queue(max(1, round(_HELD * settings.rate)))
@@ -74,7 +77,7 @@ class Outlet:
         """Take a picture; called by the encoder, which must not wait."""
         if key:
             self._key_due = pts + self._apart
-        elif pts >= self._key_due:
+        elif pts >= self._key_due and self._ask_for_key is not None:
             self._ask_for_key()
         try:
             self._queue.put_nowait(Encoded(data=bytes(data), key=key, pts=pts))

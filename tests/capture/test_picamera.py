@@ -112,6 +112,7 @@ class FakePi:
         self.busy = False
         self.held = False
         self.manager = FakeManager()
+        self.board: type[FakeEncoder] = _HardwareEncoder  # what picamera2 takes for the board's
         self.mirrors = True  # whether the sensor can
         self.buffers: list[Any] = []
         self.tuning: str | None = None
@@ -128,7 +129,7 @@ class FakePi:
                 CameraManager=SimpleNamespace(singleton=lambda: SimpleNamespace(get=self._sensor)),
             ),
             "picamera2": SimpleNamespace(Picamera2=PiClass(self), MappedArray=FakeMapped),
-            "picamera2.encoders": SimpleNamespace(H264Encoder=_HardwareEncoder, LibavH264Encoder=_LibavEncoder),
+            "picamera2.encoders": SimpleNamespace(H264Encoder=self.board, LibavH264Encoder=_LibavEncoder),
             "picamera2.outputs": SimpleNamespace(Output=object),
         }[name]
 
@@ -295,6 +296,31 @@ def test_a_key_frame_is_asked_for_when_pictures_come_slowly(tmp_path: Path) -> N
         pi.shoot(number, key=key)
         asked.append(pi.encoder.keys_asked)
     assert asked == [0] * 10 + [1, 2, 2, 2]
+
+
+def test_a_picamera2_that_takes_no_such_wish_is_used_all_the_same(tmp_path: Path) -> None:
+    """The hardware's encoder of older versions counts pictures, and that is all."""
+
+    class Older(FakeEncoder):
+        force_key_frame = property()  # type: ignore[assignment]  # as if it were not there
+
+    pi = FakePi()
+    pi.board = Older
+    settings = CameraSettings(source="picamera", rate=10.0)
+    PiCamera("cam", settings, clock=StepClock(), epochs=count(1), load=pi.load, hardware=tmp_path).open()
+    for number in range(30):
+        pi.shoot(number, key=not number)
+    assert pi.encoder.keys_asked == 0
+
+
+def test_on_a_pi_5_both_names_are_libavs(tmp_path: Path) -> None:
+    """Its second camera makes devices up to the hardware encoder's; a key frame must be asked for in libav's way."""
+    pi = FakePi()
+    pi.board = _LibavEncoder
+    settings = CameraSettings(source="picamera", rate=10.0)
+    PiCamera("cam", settings, clock=StepClock(), epochs=count(1), load=pi.load, hardware=tmp_path).open()
+    pi.encoder.force_key_frame()
+    assert pi.encoder.keys_asked == 0  # picamera2's own way, which PyAV refuses
 
 
 def test_a_frame_waits_for_the_packet_of_its_picture() -> None:
