@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 from contextlib import asynccontextmanager
@@ -158,14 +159,16 @@ async def test_a_stopped_server_is_noticed_and_its_return_too(clip: Path, free_p
 async def test_a_server_that_was_killed_and_comes_again(clip: Path, free_port: int) -> None:
     """The end of the stream is an outage at once, and the new server is found within 3 s and the ladder's wait."""
     watched = Watched(CameraSettings(url=f"rtsp://127.0.0.1:{free_port}/cam"))
-    async with watched.running():
-        async with serving(free_port, "h264", clip) as server:
+    async with contextlib.AsyncExitStack() as first:  # it listens before the camera is opened, however long it starts
+        server = await first.enter_async_context(serving(free_port, "h264", clip))
+        async with watched.running():
             await watched.until(watched.well, 10)
             server.kill()
             await watched.until(watched.ill, 5)
-        async with serving(free_port, "h264", clip):
-            await watched.until(watched.well, 1 + 3)
-            await watched.loop.stop()
+            await first.aclose()
+            async with serving(free_port, "h264", clip):
+                await watched.until(watched.well, 1 + 3)
+                await watched.loop.stop()
     assert len(watched.ledger.entries) == 1
     assert watched.ledger.entries[0][2] == "the stream has ended"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -61,27 +62,30 @@ async def test_of_two_cameras_one_dies_and_comes_back(tmp_path: Path, free_port:
         def subjects() -> list[str]:
             return [str(told.mail.message["Subject"]) for told in ends.told() if not told.incidents]
 
-        async with running(config, clock) as world:
-            gate, yard = world.eyes["gate"].capture, world.eyes["yard"].capture
+        # it listens before the camera is opened, however long it starts
+        async with contextlib.AsyncExitStack() as first:
+            await first.enter_async_context(serving(free_port, "h264", clip))
+            async with running(config, clock) as world:
+                gate, yard = world.eyes["gate"].capture, world.eyes["yard"].capture
 
-            async def delivered_since_the_loss() -> bool:
-                later = {each.id for each in await world.outbox.incidents() if each.opened.mono > lost_at}
-                clips = {file.incident for file in await ends.arrived() if file.kind == "clip"}
-                told = {incident for mail in ends.told() for incident in mail.incidents}
-                return bool(later & clips & told)
+                async def delivered_since_the_loss() -> bool:
+                    later = {each.id for each in await world.outbox.incidents() if each.opened.mono > lost_at}
+                    clips = {file.incident for file in await ends.arrived() if file.kind == "clip"}
+                    told = {incident for mail in ends.told() for incident in mail.incidents}
+                    return bool(later & clips & told)
 
-            async with serving(free_port, "h264", clip):
                 await until(lambda: gate.health.delivering and yard.health.delivering)
-            lost_at = clock.mono()
-            await until(lambda: len(subjects()) == 1)
-            status, health = await health_of(world)
-            assert (status, health["status"]) == (200, "degraded")
-            assert health["subsystems"]["cameras"]["status"] == "degraded"
-            assert "Camera gate" in health["subsystems"]["cameras"]["reasons"][0]
-            await until(delivered_since_the_loss)
-            async with serving(free_port, "h264", clip):
-                await until(lambda: len(subjects()) == 2)
-                (entry,) = await world.outbox.gaps()
+                await first.aclose()
+                lost_at = clock.mono()
+                await until(lambda: len(subjects()) == 1)
+                status, health = await health_of(world)
+                assert (status, health["status"]) == (200, "degraded")
+                assert health["subsystems"]["cameras"]["status"] == "degraded"
+                assert "Camera gate" in health["subsystems"]["cameras"]["reasons"][0]
+                await until(delivered_since_the_loss)
+                async with serving(free_port, "h264", clip):
+                    await until(lambda: len(subjects()) == 2)
+                    (entry,) = await world.outbox.gaps()
         lost, back = subjects()
         assert "gate is lost" in lost
         assert "gate is back" in back
