@@ -28,7 +28,7 @@ size = "1280x720"
 synthetic = { period = "1h", walks = [4.0], walk = "4s", lamps = [] }
 detect = { merge = "1s", post_roll = "500ms" }
 [record]
-part = "3s"
+part = "4s"
 [alerts]
 recipients = ["owner@example.org", "nobody@example.org"]
 [mail]
@@ -94,7 +94,7 @@ def lines() -> dict[str, str]:
 def told() -> Iterator[Told]:
     """A box in which somebody walked by, the receiver went away under the upload, and edged was restarted after it."""
     with site() as box:
-        configure(box, rate="384kbit/s", more=_MORE)
+        configure(box, rate="256kbit/s", more=_MORE)
         box.put("/opt/lab/smtp_sink.py", _SINK.read_text(encoding="utf-8"))
         box.run("systemd-run", "--unit=sink", "python3", "/opt/lab/smtp_sink.py", "2525", "/var/mail/sink")
         box.run("systemctl", "start", "edged")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.container.site import events, site, start
+from tests.container.site import events, site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def test_it_records_and_uploads(box: Box) -> None:
     """From READY to the receipt, and again after a restart; the log has nothing to complain about."""
     assert "Read-only file system" in box.sh("touch /etc/x /opt/x /var/x 2>&1", check=False).stdout
     for number in (1, 2):
-        start(box)
+        _start(box)
         box.run("runuser", "-u", "edged", "--", "edged", "record", "door", "--for", "2s")
         box.wait(lambda number=number: _clips(box) == number, "the clip has arrived", limit=120)  # type: ignore[misc]
         box.run("systemctl", "stop", "edged")
@@ -51,7 +51,7 @@ def test_it_records_and_uploads(box: Box) -> None:
 
 def test_it_writes_in_its_state_directory_alone(box: Box) -> None:
     """And in its runtime directory, which is memory: no temporary file, no cache is left elsewhere."""
-    start(box)
+    _start(box)
     box.run("runuser", "-u", "edged", "--", "edged", "record", "door", "--for", "2s")
     changed = box.sh(_CHANGED).stdout.split()
     assert f"{_STATE}/outbox.db" in changed
@@ -65,11 +65,17 @@ def test_it_writes_in_its_state_directory_alone(box: Box) -> None:
 
 def test_its_commands_work(box: Box) -> None:
     """The check of everything, and the lists."""
-    start(box)
+    _start(box)
     for command in (("check",), ("incidents", "list"), ("outbox", "list"), ("ensure",)):
         done = box.run("runuser", "-u", "edged", "--", "edged", *command, check=False)
         assert done.returncode in {0, 1}, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
+
+
+def _start(box: Box) -> None:
+    """Start the device, and wait until its camera delivers: the note of its newest picture is made then."""
+    box.run("systemctl", "start", "edged")
+    box.wait(lambda: box.exists("/run/edged/seen.json"), "its camera delivers")
 
 
 def _clips(box: Box) -> int:
