@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_KEPT = 4  # folders of a kind: as many checkouts may be at work
+_KEPT = 2  # folders of a kind, beside those in use
 _in_use: dict[Path, IO[str]] = {}
 
 
@@ -43,20 +43,21 @@ def kept(name: str, made_from: str, make: Callable[[Path], None], cache: Path = 
 
 
 def _prune(name: str, cache: Path) -> None:
-    """Remove the folders of that name but the last used, and those that are in use."""
-    folders = [path for path in cache.glob(f"{name}-*") if path.is_dir() and path.suffix != HALF]
-    folders.sort(key=lambda path: _used(_lock_of(path)), reverse=True)
-    for folder in folders[_KEPT:]:
+    """Remove the folders of that name but the last used, those in use, and what a killed process left half made."""
+    found = [path for path in cache.glob(f"{name}-*") if path.is_dir()]
+    whole = [path for path in found if path.suffix != HALF]
+    whole.sort(key=lambda path: _used(_lock_of(path)), reverse=True)
+    for folder in (*whole[_KEPT:], *(path for path in found if path.suffix == HALF)):
         with _lock_of(folder).open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                continue  # somebody boots it
+                continue  # somebody boots it, or makes it
             shutil.rmtree(folder)
 
 
 def _lock_of(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.lock")
+    return folder.with_name(f"{folder.name.removesuffix(HALF)}.lock")
 
 
 def _used(lock: Path) -> float:

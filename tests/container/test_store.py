@@ -46,15 +46,17 @@ def test_a_folder_is_made_once_and_stays_while_a_process_uses_it(tmp_path: Path)
     first.communicate()
     _user(tmp_path, "g")[0].communicate()
     assert not (tmp_path / name).exists()
-    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 4
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
 
 
 def test_what_was_half_made_is_made_anew(tmp_path: Path) -> None:
-    """A process that was killed while it made a folder leaves none that looks whole."""
+    """A process that was killed while it made a folder leaves none that looks whole, and what it left is removed."""
     user, (name,) = _user(tmp_path, "a")
     user.communicate()
     (tmp_path / name).rename(tmp_path / f"{name}.half")
     (tmp_path / f"{name}.half" / "rest").touch()
+    _user(tmp_path, "b")[0].communicate()
+    assert not (tmp_path / f"{name}.half").exists()
     user, (again,) = _user(tmp_path, "a")
     user.communicate()
     assert again == name
