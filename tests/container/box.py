@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _START = 120.0  # seconds, on a starved machine or an emulated processor
 _END = 30.0
+_WAIT = 180.0
 _TICK = 0.05
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CONTROLLERS = ("memory", "devices", "pids", "cpu", "blkio")
@@ -86,7 +87,7 @@ class Box:
         lines = self.run("journalctl", "-q", "--no-pager", "-o", "json", *arguments).stdout.splitlines()
         return [json.loads(line) for line in lines]
 
-    def wait(self, condition: Callable[[], object], what: str, limit: float = 60.0) -> None:
+    def wait(self, condition: Callable[[], object], what: str, limit: float = _WAIT) -> None:
         """Return when `condition()` is true; AssertionError with `what` and the journal's end when it never is."""
         until = time.perf_counter() + limit
         while not condition():
