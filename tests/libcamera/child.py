@@ -24,7 +24,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edged.base.clock import SystemClock
 from edged.base.config import parse
@@ -33,6 +33,9 @@ from edged.capture.picamera import PiCamera
 from edged.capture.settings import CameraSettings
 from edged.capture.timeline import LiveTimeline
 from edged.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CALLED = (
     "global_camera_info",
@@ -67,8 +70,7 @@ def _read(settings: str, seconds: str, target: str) -> None:
 def _metadata(settings: str) -> None:
     camera = _camera(settings)
     camera.open()
-    for _ in range(3):  # the first may be older than the controls
-        told = camera._camera.capture_metadata(wait=30)
+    told = [camera._camera.capture_metadata(wait=30) for _ in range(3)][-1]  # the first may be older than the controls
     _tell({name: value for name, value in told.items() if isinstance(value, (int, float, bool, tuple))})
     camera.close()
 
@@ -163,7 +165,7 @@ if __name__ == "__main__":
     mode, *arguments = sys.argv[1:]
     if mode == "edged":
         _edged(*arguments)
-    run = {
+    run: dict[str, Callable[..., None]] = {
         "read": _read,
         "metadata": _metadata,
         "again": _again,

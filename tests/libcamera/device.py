@@ -59,7 +59,7 @@ class Device:
         """Ask through the control socket."""
         return await call(self.state / "control.sock", command, arguments)
 
-    async def heard(self, event: str, **fields: str) -> dict[str, Any]:
+    async def heard(self, event: str, **fields: str | int) -> dict[str, Any]:
         """Read the log up to an event with such fields and return it."""
         return await _heard(self.process, event, **fields)
 
@@ -109,7 +109,7 @@ async def device(pi: VirtualPi, *cameras: str, size: str = "640x360", **environm
         await process.wait()
 
 
-async def _heard(process: asyncio.subprocess.Process, event: str, **fields: str) -> dict[str, Any]:
+async def _heard(process: asyncio.subprocess.Process, event: str, **fields: str | int) -> dict[str, Any]:
     assert process.stderr is not None
     async for line in process.stderr:
         try:

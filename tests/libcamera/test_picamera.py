@@ -189,7 +189,7 @@ def test_a_check_of_a_camera_that_hangs_ends(virtual_pi: VirtualPi) -> None:
     config.write_text(
         f'[device]\nname = "pi"\nstate = "{virtual_pi.folder}/state"\n[cameras.front]\nsource = "picamera"\n'
     )
-    command = [*_CHILD, "edged", "check", "--config", config]
+    command = [*_CHILD, "edged", "check", "--config", str(config)]
     done = subprocess.run(command, env=virtual_pi.environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "the Pi camera gave no picture for 3 s" in done.stdout
