@@ -53,7 +53,7 @@ def _prune(name: str, cache: Path) -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue  # somebody boots it, or makes it
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # another process may have been quicker
 
 
 def _lock_of(folder: Path) -> Path:
