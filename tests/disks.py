@@ -12,6 +12,7 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -31,6 +32,8 @@ _LEAST_XFS = 300 << 20  # mkfs.xfs makes none that is smaller
 _EXT4 = ("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0")
 _SECTOR = 512  # bytes, as /sys/block counts
 _BUSY = 20.0  # seconds; a killed process' files are closed a moment after it
+
+_TRIES, _PAUSE = 80, 0.25  # seconds: a container that just starts has a copy of every mount for a moment
 
 can_mount = os.geteuid() == 0 and all(map(shutil.which, ("mount", "mkfs.ext4", "mkfs.xfs")))
 needs_disks = pytest.mark.skipif(not can_mount, reason="mounting a disk needs root, e2fsprogs and xfsprogs")
@@ -52,8 +55,13 @@ class LoopDisk:
 
     def remount(self) -> None:
         """Take the disk out and put it in again, as a boot does; those who had files on it must have ended."""
-        self.take_out()
-        self.put_in()
+        for _ in range(_TRIES):
+            self.take_out()
+            with contextlib.suppress(OSError):
+                self.put_in()
+                return
+            time.sleep(_PAUSE)
+        raise OSError(f"{self.mount} is not really out: somebody has a copy of its mount")
 
     def put_in(self) -> None:
         """Mount it; what a cut left behind is replayed from the journal. OSError (EIO) when it was not really out."""

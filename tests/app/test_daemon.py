@@ -298,10 +298,12 @@ async def test_sighup_takes_the_configuration_too(tmp_path: Path) -> None:
 async def test_a_terminal_that_goes_ends_it_as_ever(tmp_path: Path) -> None:
     """Run by hand, SIGHUP says that nobody is there any more: then it is no reload."""
     master, slave = pty.openpty()
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored, and so in what we start
     try:
         async with daemon(tmp_path, stdin=slave) as edged:
             await edged.heard("READY=1")
             assert await edged.end(signal.SIGHUP) == -signal.SIGHUP
     finally:
+        signal.signal(signal.SIGHUP, before)
         os.close(master)
         os.close(slave)

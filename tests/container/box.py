@@ -125,7 +125,9 @@ def boot(
         raise ValueError(f"{tree} is complete and others boot it: copy it to change it")
     name = machine.box_name()
     command = [
-        *("setpriv", "--pdeathsig=KILL", "unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"),
+        *("setpriv", "--pdeathsig=KILL", "unshare", "--pid", "--fork", "--mount-proc"),
+        # what this machine unmounts goes there, too: a copy of a mount would keep another test's disk in use
+        *("--propagation=slave", "--kill-child=KILL"),
         *("systemd-nspawn", "-q", "-D", str(tree), "-M", name, "--register=no", "--keep-unit", "--console=pipe"),
         *(machine.network_options() if network else ["--private-network"]),
         *([] if keep else ["--volatile=overlay"]),

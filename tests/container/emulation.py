@@ -42,7 +42,7 @@ def emulated(arch: str) -> Iterator[None]:
     # O, P, F: opened for it, argv[0] kept, and the emulator opened now, since no container has it
     rule = f":{name}:M::{_escaped(magic)}:{_escaped(_MASK)}:{program}:OPF"
     with subprocess.Popen(
-        ["unshare", "--mount", "sh", "-euc", _KEEPER, "keeper", name, rule],
+        ["unshare", "--mount", "--propagation=slave", "sh", "-euc", _KEEPER, "keeper", name, rule],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.container.site import events, site
+from tests.container.site import events, health, site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,9 +73,13 @@ def test_its_commands_work(box: Box) -> None:
 
 
 def _start(box: Box) -> None:
-    """Start the device, and wait until its camera delivers: the note of its newest picture is made then."""
+    """Start the device, and wait until its camera delivers, as `/health` has it."""
     box.run("systemctl", "start", "edged")
-    box.wait(lambda: box.exists("/run/edged/seen.json"), "its camera delivers")
+    box.wait(lambda: _delivers(box), "its camera delivers")
+
+
+def _delivers(box: Box) -> bool:
+    return box.unit("edged", "ActiveState") == "active" and health(box)["subsystems"]["cameras"]["status"] == "ok"
 
 
 def _clips(box: Box) -> int:
