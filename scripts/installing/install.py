@@ -137,7 +137,7 @@ def _advise(release: Release, roles: Sequence[Role], configured: Sequence[Role],
         elif not release.is_run_by(int(properties(role.unit, "MainPID")["MainPID"])):
             say(f"{role.unit} still runs the former version. Next: sudo systemctl restart {role.unit}")
         elif role is DEVICE:
-            say("next: sudo edged setup (mail, receiver, names); then: edged check --send; log: journalctl -u edged")
+            say("next: sudo edged setup (mail, receiver, names); then: sudo -u edged edged check --send")
         else:
             say("next: sudo -u edged-receiver edged receive device add NAME, and user add NAME")
 
