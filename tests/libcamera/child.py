@@ -76,8 +76,8 @@ def _metadata(settings: str) -> None:
 
 
 def _again(settings: str, times: str) -> None:
-    """Let the first opening fill what is filled only once, then count."""
-    counts = []
+    """Let the first opening fill what is filled only once, then count; at the end wait for threads that are ending."""
+    counts: list[tuple[int, int]] = []
     for _ in range(int(times)):
         camera = _camera(settings)
         with suppress(CameraError):
@@ -85,8 +85,17 @@ def _again(settings: str, times: str) -> None:
             next(camera.read())
         camera.close()
         gc.collect()
-        counts.append((len(list(Path("/proc/self/fd").iterdir())), threading.active_count()))
-    _tell(counts)
+        counts.append(_open_now())
+    for _ in range(200):
+        if all(now <= before for now, before in zip(_open_now(), counts[1], strict=True)):
+            break
+        time.sleep(0.1)
+    _tell([*counts, _open_now()])
+
+
+def _open_now() -> tuple[int, int]:
+    """Return how many descriptors are open, and how many threads run."""
+    return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
 
 def _pending(settings: str, order: str) -> None:
