@@ -151,13 +151,12 @@ def _is_rotten(path: Path) -> bool:
 
     A crash leaves at most the first fragment under a torn header: they are synced before the second is written.
     """
-    if path.suffix != ".mp4" or path.read_bytes().count(_FRAGMENT) <= 1:
+    if path.suffix != ".mp4":
         return False
-    try:
-        with path.open("rb") as file:
-            return not contents(file, path.stat().st_size).fragments
-    except BadFileError:
-        return True
+    with contextlib.suppress(BadFileError), path.open("rb") as file:
+        if contents(file, path.stat().st_size).fragments:
+            return False  # without a look at all of its bytes, which most parts are spared so
+    return path.read_bytes().count(_FRAGMENT) > 1
 
 
 def _label_of(path: Path) -> Label | None:
